@@ -1,0 +1,3 @@
+"""The `warmer` command."""
+
+from __future__ import annotations
