@@ -1,0 +1,170 @@
+"""Raised when a server can't be reached or is not what it must be."""
+
+from __future__ import annotations
+
+from warmer.errors.root import WarmerError, error
+
+
+class ServerError(WarmerError):
+    """Redis, the broker or the database can't do its part."""
+
+    __module__ = "warmer.errors"
+
+
+@error
+class RedisUnreachable(ServerError):
+    """No connection to Redis could be made, or it broke and could not be made again."""
+
+    url: str
+    cause: str
+
+    def message(self) -> str:
+        """Name the address and the cause."""
+        return (
+            f"Redis at {self.url} can't be reached: {self.cause}. Nothing was changed in it. "
+            "Start it (`warmer up` has one built in) or correct redis_url (WARMER_REDIS_URL)."
+        )
+
+
+@error
+class WrongRedisUrl(ServerError):
+    """The Redis URL can't be read."""
+
+    url: str
+    reason: str
+
+    def message(self) -> str:
+        """Show the URL and the forms that work."""
+        return (
+            f"redis_url is {self.url!r}: {self.reason}. No connection was made. Write "
+            "redis://[user:password@]host:port/db, rediss://... for TLS, or unix:///path/to/socket?db=0."
+        )
+
+
+@error
+class RedisRefused(ServerError):
+    """Redis answered a command with an error: no memory, no permission, read only."""
+
+    url: str
+    command: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the command and the server's words."""
+        return (
+            f"Redis at {self.url} refused {self.command}: {self.reason}. The command changed "
+            "nothing. Correct the server (memory, ACL, role of the node) and try again."
+        )
+
+
+@error
+class ServerTooOld(ServerError):
+    """The server speaks, but is older than what the scripts need."""
+
+    url: str
+    found: str
+    needed: str
+
+    def message(self) -> str:
+        """Name both versions."""
+        return (
+            f"the server at {self.url} is {self.found}; at least {self.needed} is needed. Nothing was "
+            "changed in it. Use Redis 7.0 or newer, or Valkey."
+        )
+
+
+@error
+class ShardCountDiffers(ServerError):
+    """This process is set to another number of shards than the namespace was made with."""
+
+    namespace: str
+    recorded: int
+    configured: int
+
+    def message(self) -> str:
+        """Name both counts."""
+        return (
+            f"the namespace {self.namespace!r} is recorded in Redis with {self.recorded} shard(s) and this "
+            f"process is set to {self.configured}; they would not see each other's entries. Nothing was "
+            f"changed. Set shards={self.recorded}, or use a new namespace for another count."
+        )
+
+
+@error
+class ProtocolDiffers(ServerError):
+    """The namespace was written by a release of Warmer that this one can't work beside."""
+
+    namespace: str
+    recorded: int
+    supported: int
+
+    def message(self) -> str:
+        """Name both protocols."""
+        return (
+            f"the namespace {self.namespace!r} is recorded in Redis with protocol {self.recorded}; this "
+            f"release speaks {self.supported}. Nothing was changed. Run one release everywhere, or use a new "
+            "namespace."
+        )
+
+
+@error
+class InvalidationUnconfirmed(ServerError):
+    """An invalidation was sent, and Redis did not confirm it in time: it may or may not have happened."""
+
+    names: tuple[str, ...]
+    cause: str
+
+    def message(self) -> str:
+        """Name what it should have hit."""
+        more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
+        shown = ", ".join(self.names[:5]) + more
+        return (
+            f"the invalidation of {shown} could not be confirmed: {self.cause}. It may have been "
+            "applied in part; readers may still get older values. Invalidate again once Redis answers: "
+            "doing it twice does no harm."
+        )
+
+
+@error
+class BrokerUnreachable(ServerError):
+    """The message broker can't be reached."""
+
+    url: str
+    cause: str
+
+    def message(self) -> str:
+        """Name the address and the cause."""
+        return (
+            f"the broker at {self.url} can't be reached: {self.cause}. Nothing was queued; "
+            "entries stay due and are sent later. Start it or correct broker_url (WARMER_BROKER_URL)."
+        )
+
+
+@error
+class DatabaseUnreachable(ServerError):
+    """The database can't be reached."""
+
+    url: str
+    cause: str
+
+    def message(self) -> str:
+        """Name the address and the cause."""
+        return (
+            f"the database at {self.url} can't be reached: {self.cause}. Nothing was read or "
+            "written there. Start it or correct database_url (WARMER_DATABASE_URL)."
+        )
+
+
+@error
+class ServerNotStarted(ServerError):
+    """A server that Warmer starts by itself did not come up."""
+
+    server: str
+    cause: str
+
+    def message(self) -> str:
+        """Name the server and its last words."""
+        return (
+            f"{self.server} did not start: {self.cause}. What was started beside it was stopped again. "
+            "Correct the cause (a full disk, a foreign lock, a missing library) and try again."
+        )
