@@ -66,6 +66,7 @@ from warmer.errors.servers import (
     ServerError,
     ServerNotStarted,
     ServerTooOld,
+    TooManyConnections,
     ShardCountDiffers,
     WrongRedisUrl,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "ServerError",
     "ServerNotStarted",
     "ServerTooOld",
+    "TooManyConnections",
     "ShardCountDiffers",
     "StoreError",
     "TooManyLoads",

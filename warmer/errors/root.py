@@ -27,24 +27,23 @@ _NAMED_SECRET = re.compile(
     r"(?:'[^']*'|\"[^\"]*\"|[^\s&,;)\]}]+)",
     re.IGNORECASE,
 )
-# What databases add to their messages: SQLAlchemy the statement's parameters, PostgreSQL the row's values.
-_SQL_PARAMETERS = re.compile(r"\[parameters: .*?\](?=\s|$)", re.DOTALL)
-_ROW_VALUES = re.compile(r"(?P<columns>\([\w\", ]+\)=)\(.*?\)(?=\s|$)")
-_FAILING_ROW = re.compile(r"(?P<before>Failing row contains )\(.*?\)(?=\.?(\s|$))", re.DOTALL)
+# What databases add to their messages: SQLAlchemy the statement's parameters, PostgreSQL a row's values.
+# All of them end where the text ends: a value may hold any bracket, so an earlier end can't be trusted.
+_SQL_PARAMETERS = re.compile(r"\[parameters: .*", re.DOTALL)
+_ROW_VALUES = re.compile(r"(?P<before>\([\w\", ]+\)=|Failing row contains )\(.*", re.DOTALL)
 
 
 def mask(text: str, limit: int = 300) -> str:
     """The text without passwords, without the row values that databases quote, and cut to `limit` characters.
 
-    Masks the password of every URL, values after words such as `password=`, SQLAlchemy's `[parameters: ...]`
-    and PostgreSQL's `(column)=(value)`. Rather hides too much than too little.
+    Masks the password of every URL, values after words such as `password=`, and everything that follows
+    SQLAlchemy's `[parameters:` or PostgreSQL's `(column)=`. Rather hides too much than too little.
     """
     # Cut first, generously: matching is bounded, and a password cut in half is still before its mark.
     shown = text if len(text) <= 20 * limit else text[: 20 * limit]
     shown = _URL_PASSWORD.sub(r"\g<before>***@", shown)
     shown = _SQL_PARAMETERS.sub("[parameters: ***]", shown)
-    shown = _FAILING_ROW.sub(r"\g<before>(***)", shown)
-    shown = _ROW_VALUES.sub(r"\g<columns>(***)", shown)
+    shown = _ROW_VALUES.sub(r"\g<before>(***)", shown)
     shown = _NAMED_SECRET.sub(r"\g<name>***", shown)
     if len(shown) <= limit and len(text) <= 20 * limit:
         return shown

@@ -27,6 +27,21 @@ class RedisUnreachable(ServerError):
 
 
 @error
+class TooManyConnections(ServerError):
+    """Every connection of the process was in use for longer than a command may take."""
+
+    max_connections: int
+    waited_s: float
+
+    def message(self) -> str:
+        """Name the bound and its setting."""
+        return (
+            f"all {self.max_connections} Redis connections of this process were in use for {self.waited_s:g} s. "
+            "Nothing was sent. Raise max_connections (WARMER_MAX_CONNECTIONS), or read from fewer threads."
+        )
+
+
+@error
 class WrongRedisUrl(ServerError):
     """The Redis URL can't be read."""
 
