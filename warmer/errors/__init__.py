@@ -66,8 +66,8 @@ from warmer.errors.servers import (
     ServerError,
     ServerNotStarted,
     ServerTooOld,
-    TooManyConnections,
     ShardCountDiffers,
+    TooManyConnections,
     WrongRedisUrl,
 )
 from warmer.errors.storing import (
@@ -121,9 +121,9 @@ __all__ = [
     "ServerError",
     "ServerNotStarted",
     "ServerTooOld",
-    "TooManyConnections",
     "ShardCountDiffers",
     "StoreError",
+    "TooManyConnections",
     "TooManyLoads",
     "UnannotatedParam",
     "UnknownParam",

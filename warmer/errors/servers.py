@@ -36,7 +36,7 @@ class TooManyConnections(ServerError):
     def message(self) -> str:
         """Name the bound and its setting."""
         return (
-            f"all {self.max_connections} Redis connections of this process were in use for {self.waited_s:g} s. "
+            f"all {self.max_connections} connections to Redis were busy for {self.waited_s:.3g} s. "
             "Nothing was sent. Raise max_connections (WARMER_MAX_CONNECTIONS), or read from fewer threads."
         )
 

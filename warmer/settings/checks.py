@@ -32,7 +32,7 @@ def contradictions(values: Mapping[str, Any], origins: Mapping[str, str]) -> Ite
             "which bounds loads at all times. Lower it or raise max_loads"
         )
     if values["celery"] is not None and origins.get("broker_url", "").startswith("the keyword"):
-        yield "the keywords celery and broker_url are both given, and the application has a broker. Leave one out"
+        yield "the keywords celery and broker_url are both given; the application has a broker. Leave one out"
 
 
 def complete(values: Mapping[str, Any]) -> dict[str, Any]:

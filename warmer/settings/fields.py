@@ -21,6 +21,9 @@ IDENTITY_PARAMS = (
 )  # fmt: skip
 
 
+LABEL = "a name of letters, digits and . _ -, at most 64, that begins with a letter or a digit"
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What the documentation says about a setting."""
@@ -45,7 +48,7 @@ class Settings:
     default.
     """
 
-    namespace: str = field(metadata={"about": About(label("the namespace's name"), "The namespace's name.")})
+    namespace: str = field(metadata={"about": About(label(LABEL), "The namespace's name.")})
 
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
@@ -77,7 +80,7 @@ class Settings:
     )
     queue: str = setting(
         None,
-        label("a queue's name of letters, digits and . _ -, at most 64", optional=True),
+        label(LABEL, optional=True),
         "The Celery queue that this namespace's tasks are sent to, and that its workers take from.",
         special="Unset: the namespace's name.",
     )
