@@ -1,0 +1,316 @@
+"""Whether a value is what its annotation says, to the exact type.
+
+msgspec encodes by the value, not by the annotation: a str where a Decimal is annotated, a tuple for a list,
+a datetime for a date all encode alike and come back as something else. So that the reader who loaded and
+the readers who hit get the same, every value must be exactly of its annotated type: a subclass would come
+back as its base (a defaultdict as a dict). Two things are let through, since they come back equal and behave
+alike: an int for a float (up to where floats hold every int), and a subclass of UUID (drivers have theirs).
+
+Values are checked by column, not one by one: all items of a list at once, then all their first fields, and
+so on, so that the work per value is done by `set(map(type, column))`. Messages show types and never values,
+which may be private.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import chain
+from operator import attrgetter, itemgetter
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+from msgspec import inspect as tree
+
+from warmer.core import models
+from warmer.core.shapes import COLLECTIONS, class_of, is_plain, unwrap
+
+#: Checks a column of values that stand at one place; the text names the place. Raises Misfit.
+Fit: TypeAlias = Callable[[Sequence[Any], str], None]
+
+_EXACT: dict[type[tree.Type], type] = {
+    tree.NoneType: type(None),
+    tree.BoolType: bool,
+    tree.IntType: int,
+    tree.FloatType: float,
+    tree.StrType: str,
+    tree.BytesType: bytes,
+    tree.ByteArrayType: bytearray,
+    tree.DateTimeType: datetime,
+    tree.DateType: date,
+    tree.TimeType: time,
+    tree.TimeDeltaType: timedelta,
+    tree.DecimalType: Decimal,
+    tree.UUIDType: UUID,
+    tree.ListType: list,
+    tree.SetType: set,
+    tree.FrozenSetType: frozenset,
+    tree.VarTupleType: tuple,
+    tree.TupleType: tuple,
+    tree.DictType: dict,
+    tree.TypedDictType: dict,
+}
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict})
+_PLAIN_KEYS = frozenset({str, int})
+_PLAIN_SAYS = "a plain value (None, bool, int, float, str, bytes, list or dict), as Any stands for these only"
+
+
+class Misfit(Exception):
+    """A value is not what its annotation says; the text says where and how."""
+
+
+def fit_for(shape: tree.Type) -> Fit:
+    """The check of a whole value: call it with `[value]` and the value's name. Raises Misfit."""
+    return _Builder().fit(shape)
+
+
+class _Builder:
+    """Makes the checks of a tree, one for each node; a recursive type's node refers to its own."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Fit] = {}
+
+    def fit(self, node: tree.Type) -> Fit:
+        node = unwrap(node)
+        known = self._made.get(id(node))
+        if known is not None:
+            return known
+        self._made[id(node)] = lambda values, place: made(values, place)
+        made = self._make(node)
+        self._made[id(node)] = made
+        return made
+
+    def _make(self, node: tree.Type) -> Fit:
+        if is_plain(node):
+            return _fit_plain
+        if isinstance(node, tree.FloatType):
+            return _fit_float
+        if isinstance(node, tree.LiteralType):
+            return _fit_literal(node.values)
+        if isinstance(node, tree.UnionType):
+            return self._union(node)
+        if isinstance(node, tree.TypedDictType):
+            return self._typed_dict(node)
+        if isinstance(node, (tree.DataclassType, tree.StructType, tree.NamedTupleType)):
+            return self._record(node)
+        if isinstance(node, tree.DictType):
+            return self._dict(node)
+        if isinstance(node, tree.TupleType):
+            return self._tuple(node)
+        if isinstance(node, COLLECTIONS):
+            return self._collection(node)
+        if isinstance(node, tree.CustomType):
+            return _fit_model(class_of(node))
+        return _fit_exact(kind_of(node))
+
+    def _collection(self, node: Any) -> Fit:
+        kind, item = kind_of(node), self.fit(node.item_type)
+
+        def fit(values: Sequence[Any], place: str) -> None:
+            _require(values, kind, place)
+            if items := list(chain.from_iterable(values)):
+                item(items, f"an item of {place}")
+
+        return fit
+
+    def _dict(self, node: tree.DictType) -> Fit:
+        key, value = self.fit(node.key_type), self.fit(node.value_type)
+
+        def fit(values: Sequence[Any], place: str) -> None:
+            _require(values, dict, place)
+            if keys := list(chain.from_iterable(values)):
+                key(keys, f"a key of {place}")
+                value(list(chain.from_iterable(map(dict.values, values))), f"a value of {place}")
+
+        return fit
+
+    def _tuple(self, node: tree.TupleType) -> Fit:
+        items = [(itemgetter(at), self.fit(item)) for at, item in enumerate(node.item_types)]
+
+        def fit(values: Sequence[Any], place: str) -> None:
+            _require(values, tuple, place)
+            lengths = set(map(len, values))
+            if others := lengths - {len(items)}:
+                raise Misfit(f"{place} should be a tuple of {len(items)}, got one of {max(others)}")
+            for at, (get, item) in enumerate(items):
+                item(list(map(get, values)), f"item {at} of {place}")
+
+        return fit
+
+    def _record(self, node: Any) -> Fit:
+        kind = class_of(node)
+        fields = [
+            (
+                attrgetter(field.name),
+                self.fit(field.type),
+                f"{_name(kind)}.{field.name}",
+                _may_be_unset(field),
+            )
+            for field in node.fields
+        ]
+
+        def fit(values: Sequence[Any], place: str) -> None:
+            _require(values, kind, place)
+            for get, field, name, may_be_unset in fields:
+                try:
+                    column = list(map(get, values))
+                except AttributeError as missing:
+                    raise Misfit(f"{name} has no value") from missing
+                if may_be_unset:
+                    column = [value for value in column if value is not msgspec.UNSET]
+                if column:
+                    field(column, name)
+
+        return fit
+
+    def _typed_dict(self, node: tree.TypedDictType) -> Fit:
+        name = class_of(node).__name__
+        fields = [(field.name, self.fit(field.type)) for field in node.fields]
+        known = frozenset(field.name for field in node.fields)
+        required = frozenset(field.name for field in node.fields if field.required)
+
+        def fit(values: Sequence[Any], place: str) -> None:
+            _require(values, dict, place)
+            for keys in set(map(frozenset, values)):
+                if not required <= keys:
+                    raise Misfit(f"{place} lacks {_list(required - keys)} of {name}")
+                if not keys <= known:
+                    raise Misfit(f"{place} has {_list(keys - known)}, which {name} has not")
+            for key, field in fields:
+                if column := [value[key] for value in values if key in value]:
+                    field(column, f"{name}[{key!r}]")
+
+        return fit
+
+    def _union(self, node: tree.UnionType) -> Fit:
+        branches: dict[type, Fit] = {}
+        literals: list[Any] = []
+        for branch in map(unwrap, node.types):
+            if isinstance(branch, tree.LiteralType):
+                literals.extend(branch.values)
+            else:
+                branches[kind_of(branch)] = self.fit(branch)
+        if literals:
+            branches.update(dict.fromkeys(map(type, literals), _fit_literal(literals)))
+        if float in branches:
+            branches.setdefault(int, _fit_float)
+        names = " | ".join(_name(kind) for kind in branches)
+
+        def fit(values: Sequence[Any], place: str) -> None:
+            by_branch: dict[Fit, set[type]] = {}
+            for kind in set(map(type, values)):
+                branch = branches.get(UUID if issubclass(kind, UUID) else kind)
+                if branch is None:
+                    raise _misfit(values, {*branches}, names, place)
+                by_branch.setdefault(branch, set()).add(kind)
+            for branch, kinds in by_branch.items():
+                if kinds != {type(None)}:
+                    branch([value for value in values if type(value) in kinds], place)
+
+        return fit
+
+
+def kind_of(node: tree.Type) -> type:
+    """The exact class that the values of a node are of (for a union or a literal: see their checks)."""
+    return _EXACT.get(type(node)) or class_of(node)
+
+
+def _may_be_unset(field: tree.Field) -> bool:
+    # msgspec shows a default of UNSET as "optional, but without default".
+    return not field.required and field.default is field.default_factory is msgspec.NODEFAULT
+
+
+def _require(values: Sequence[Any], kind: type, place: str) -> None:
+    if set(map(type, values)) != {kind}:
+        raise _misfit(values, {kind}, _name(kind), place)
+
+
+def _fit_exact(kind: type) -> Fit:
+    if kind is UUID:
+        return _fit_uuid
+
+    def fit(values: Sequence[Any], place: str) -> None:
+        if set(map(type, values)) != {kind}:
+            raise _misfit(values, {kind}, _name(kind), place)
+
+    return fit
+
+
+def _fit_uuid(values: Sequence[Any], place: str) -> None:
+    if not all(issubclass(kind, UUID) for kind in set(map(type, values))):
+        raise _misfit([value for value in values if not isinstance(value, UUID)], {UUID}, "UUID", place)
+
+
+def _fit_float(values: Sequence[Any], place: str) -> None:
+    kinds = set(map(type, values))
+    if not kinds <= {float, int}:
+        raise _misfit(values, {float, int}, "float", place)
+    if int in kinds and any(abs(value) > 2**53 for value in values if type(value) is int):
+        raise Misfit(f"{place} should be float, got an int over 2**53, which a float would change")
+
+
+def _fit_literal(allowed: Collection[Any]) -> Fit:
+    known, kinds = frozenset(allowed), frozenset(map(type, allowed))
+
+    def fit(values: Sequence[Any], place: str) -> None:
+        if not set(map(type, values)) <= kinds:
+            raise _misfit(values, kinds, "a value of its Literal", place)
+        if not known.issuperset(values):
+            raise Misfit(f"{place} should be a value of its Literal, got another {_list(map(_name, kinds))}")
+
+    return fit
+
+
+def _fit_model(kind: type) -> Fit:
+    def fit(values: Sequence[Any], place: str) -> None:
+        _require(values, kind, place)
+        if not all(map(models.survives, values)):
+            raise Misfit(
+                f"{place}: {_name(kind)} does not come back equal from its own JSON (see its serializers)"
+            )
+
+    return fit
+
+
+def _fit_plain(values: Sequence[Any], place: str) -> None:
+    while values:
+        if not set(map(type, values)) <= _PLAIN:
+            raise _misfit(values, _PLAIN, _PLAIN_SAYS, place)
+        dicts = [value for value in values if type(value) is dict]
+        keys = list(chain.from_iterable(dicts))
+        if not set(map(type, keys)) <= _PLAIN_KEYS:
+            raise _misfit(keys, _PLAIN_KEYS, "str or int", f"a key in {place}")
+        lists = [value for value in values if type(value) is list]
+        values = [*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, dicts))]
+
+
+def _misfit(values: Sequence[Any], kinds: Collection[type], expected: str, place: str) -> Misfit:
+    """Says what was found instead, how often, and what usually helps."""
+    wrong = [type(value) for value in values if type(value) not in kinds]
+    found = wrong[0]
+    often = f" in {len(wrong):,} of {len(values):,}" if len(values) > 1 else ""
+    return Misfit(f"{place} should be {expected}, got {_name(found)}{often}{_help(found, expected)}")
+
+
+def _help(found: type, expected: str) -> str:
+    if found is type(None):
+        return f" (annotate `{expected} | None` if it may be absent)"
+    if hasattr(found, "_mapping"):
+        return " (a row of SQLAlchemy: Delay(**row._mapping) or tuple(row))"
+    if hasattr(found, "__mapper__"):
+        return " (an ORM entity, tied to its session: copy its columns)"
+    if hasattr(found, "__await__"):
+        return " (await it)"
+    if hasattr(found, "__next__"):
+        return " (it can be consumed only once: return a list of it)"
+    return ""
+
+
+def _name(kind: type) -> str:
+    return "None" if kind is type(None) else kind.__name__
+
+
+def _list(names: Iterable[Any]) -> str:
+    return ", ".join(sorted(map(str, names)))

@@ -1,0 +1,121 @@
+"""The codec of a query's values: its return annotation in, bytes in Redis, the annotated type out.
+
+MessagePack by msgspec, with one typed decoder for each query, made when the query is decorated. Nothing is
+ever pickled, and decoding runs no code but that of the annotated types. What comes back:
+
+- Decimal, UUID, date, time, timedelta, sets, tuples, dataclasses, Structs, NamedTuples, TypedDicts, Enums:
+  as annotated, equal to what the load returned;
+- an aware datetime: the same instant, in UTC (its zone is not kept);
+- Any inside a type (`dict[str, Any]`): plain JSON-like values only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import MsgspecError, msgpack
+
+from warmer.core import models, payload
+from warmer.core.fitting import Misfit, fit_for
+from warmer.core.immutability import is_immutable
+from warmer.core.shapes import describe, is_model, shape_of, unalias, walk
+from warmer.core.type_digest import type_digest
+from warmer.errors import CorruptEntry, ResultNotStorable, ResultTooLarge
+
+COMPRESS_OVER_BYTES = 2048
+LIMIT_BYTES = 16 * 1024 * 1024
+
+
+class Codec:
+    """Encodes and decodes the values of one query; built once, from its return annotation. Thread-safe.
+
+    annotation: the resolved annotation (of an async query: of what it returns when awaited).
+    where: the query's name, for errors.
+    compress_over_bytes: encoded values longer than this are compressed, if that makes them smaller.
+    limit_bytes: the longest encoded value, before compression; what a reader has to decode at most.
+
+    type_digest: 10 hex digits that change when a field or a type does; the default version.
+    immutable: whether decoded values can be shared between readers.
+
+    Raises UnstorableResult for an annotation whose values would not come back as that type.
+    """
+
+    __slots__ = (
+        "_compress_over_bytes",
+        "_decode",
+        "_encode",
+        "_fit",
+        "_limit_bytes",
+        "annotation",
+        "immutable",
+        "type_digest",
+        "where",
+    )
+
+    def __init__(
+        self,
+        annotation: Any,
+        where: str,
+        compress_over_bytes: int = COMPRESS_OVER_BYTES,
+        limit_bytes: int = LIMIT_BYTES,
+    ) -> None:
+        shape = shape_of(annotation, where)
+        has_models = any(is_model(node) for _, node in walk(shape))
+        self.annotation = describe(annotation)
+        self.where = where
+        self.type_digest = type_digest(shape)
+        self.immutable = is_immutable(shape)
+        self._compress_over_bytes = compress_over_bytes
+        self._limit_bytes = limit_bytes
+        self._fit = fit_for(shape)
+        self._encode = msgpack.Encoder(enc_hook=models.dump if has_models else None).encode
+        self._decode = msgpack.Decoder(unalias(annotation), dec_hook=models.load).decode
+
+    def encode(self, value: Any) -> tuple[int, bytes]:
+        """The flags and the payload of a value.
+
+        Raises ResultNotStorable when the value is not exactly what the annotation says, and ResultTooLarge.
+        What is returned can be decoded: it has been, here, where it costs no reader anything.
+        """
+        raw = self._encoded(value)
+        if len(raw) > self._limit_bytes:
+            raise ResultTooLarge(self.where, len(raw), self._limit_bytes)
+        self._check(value)
+        try:
+            self._decode(raw)
+        except Exception as refused:  # the annotated types' own constraints and code (__post_init__)
+            raise self._not_storable(f"it can't be read back: {refused}") from refused
+        return payload.pack(raw, self._compress_over_bytes)
+
+    def decode(self, flags: int, stored: bytes | bytearray | memoryview) -> Any:
+        """The value in a payload, of the annotated type. Raises CorruptEntry, and nothing else."""
+        raw = payload.unpack(flags, stored, self._limit_bytes)
+        try:
+            return self._decode(raw)
+        except (MsgspecError, RecursionError) as broken:
+            raise CorruptEntry(f"it is not {self.annotation}: {type(broken).__name__}") from broken
+        except Exception as broken:
+            raise CorruptEntry(f"it is not {self.annotation}: {type(broken).__name__}") from broken
+
+    def _encoded(self, value: Any) -> bytes:
+        try:
+            return self._encode(value)
+        except (TypeError, NotImplementedError) as unknown:
+            # The check names the place; msgspec names only the type.
+            self._check(value)
+            raise self._not_storable(str(unknown)) from unknown
+        except RecursionError as endless:
+            raise self._not_storable("it is nested too deeply, or contains itself") from endless
+        except (OverflowError, ValueError) as unfit:
+            raise self._not_storable(f"{unfit} (ints over 64 bits fit in a Decimal or a str)") from unfit
+
+    def _check(self, value: Any) -> None:
+        try:
+            self._fit([value], "the value")
+        except Misfit as misfit:
+            raise self._not_storable(str(misfit)) from None
+        except RecursionError as endless:
+            raise self._not_storable("it is nested too deeply, or contains itself") from endless
+
+    def _not_storable(self, reason: str) -> ResultNotStorable:
+        return ResultNotStorable(self.where, self.annotation, reason)
