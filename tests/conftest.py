@@ -1,0 +1,76 @@
+"""Fixtures and guards for all tests; README.md beside this says which folder a test belongs in.
+
+The fixtures are those of warmer.testing.plugin under shorter names. The guards: no connection from unit/ and
+property/, no process left behind, no setting taken from the environment of whoever runs the tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.guarding import guards
+from warmer.testing import RedisServer, ValkeyServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the guards in place; as a plugin, because a conftest's hooks miss session-wide fixtures."""
+    config.pluginmanager.register(guards, "warmer-guards")
+
+
+@pytest.fixture
+def redis_url(warmer_redis_url: str) -> str:
+    """An empty logical database of a shared Valkey."""
+    return warmer_redis_url
+
+
+@pytest.fixture
+def broker_url(warmer_broker_url: str) -> str:
+    """Another one, for Celery."""
+    return warmer_broker_url
+
+
+@pytest.fixture
+def namespace(warmer_namespace: str) -> str:
+    """A name for `Warmer(...)` that nobody else uses."""
+    return warmer_namespace
+
+
+@pytest.fixture
+def pg_url(warmer_pg_url: str) -> str:
+    """An empty PostgreSQL database."""
+    return warmer_pg_url
+
+
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def each_server(request: pytest.FixtureRequest) -> Iterator[ValkeyServer | RedisServer]:
+    """Valkey and Redis in turn: what must hold on both. Without a redis-server: skipped, but failed in CI."""
+    if request.param == "valkey":
+        yield request.getfixturevalue("warmer_server")
+        return
+    with _redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def each_redis_url(each_server: ValkeyServer | RedisServer) -> str:
+    """An empty logical database of each kind of server in turn."""
+    import redis
+
+    with redis.Redis.from_url(each_server.url) as client:
+        client.flushdb()
+    return each_server.url
+
+
+def _redis_server() -> RedisServer:
+    from warmer.errors import ServerNotStarted
+
+    try:
+        RedisServer.find_binary()
+    except ServerNotStarted as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    return RedisServer()

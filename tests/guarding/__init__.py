@@ -1,0 +1,1 @@
+"""What every test is watched for; tests/conftest.py puts these to work."""

@@ -1,0 +1,69 @@
+"""The guards as a pytest plugin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guarding import processes, sockets
+from warmer.testing.tether import adopt_orphans
+
+_TESTS = Path(__file__).parent.parent
+_WITHOUT_SERVERS = (_TESTS / "unit", _TESTS / "property")
+_KEPT_SETTINGS = ("WARMER_RACE_", "WARMER_TEST_")
+
+# Processes that a fixture of more than one test has started; they may outlive a test.
+_shared: set[int] = set()
+
+
+def pytest_configure() -> None:
+    """Forget the WARMER_... settings of the caller's shell, and see orphans."""
+    for name in list(os.environ):
+        if name.startswith("WARMER_") and not name.startswith(_KEPT_SETTINGS):
+            del os.environ[name]
+    adopt_orphans()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """Remember what a fixture of more than one test starts."""
+    if fixturedef.scope == "function":
+        return (yield)
+    before = processes.children()
+    try:
+        return (yield)
+    finally:
+        _shared.update(processes.children() - before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Refuse connections to tests that must do without."""
+    with ExitStack() as stack:
+        if any(folder in item.path.parents for folder in _WITHOUT_SERVERS):
+            stack.enter_context(sockets.refused())
+        return (yield)
+
+
+_before = pytest.StashKey[frozenset[int]]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Remember which processes there are."""
+    item.stash[_before] = processes.children()
+    yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test that leaves a process behind, and end that process."""
+    yield
+    left = processes.left_behind(item.stash[_before] | _shared)
+    if left:
+        pytest.fail("the test left these processes behind (now killed):\n" + "\n".join(left), pytrace=False)
