@@ -1,0 +1,12 @@
+"""Canonical params: which values one annotation allows, and the one token that each of them has.
+
+`param_type` builds a `ParamType` from an annotation. Equal values get one token, different ones never do;
+`ParamType.decode` brings the value back, so a key needs no other record of its params.
+"""
+
+from __future__ import annotations
+
+from warmer.core.params.base import Misfit, ParamType
+from warmer.core.params.build import check_default, param_type, spelled
+
+__all__ = ["Misfit", "ParamType", "check_default", "param_type", "spelled"]
