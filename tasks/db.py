@@ -1,0 +1,122 @@
+"""The database the queries run on: SQLite in ``.warmer/flights.db``, or what WARMER_DATABASE_URL names.
+
+Importing this module connects to nothing: an engine is made by the first session of a process, and a
+forked child makes its own (a connection used on both sides of a fork corrupts both).
+Readers get sessions that cannot write; what writes (``tasks.desk``) asks for that by name.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+__all__ = ["FlightsNotLoaded", "database_url", "engine", "read_session", "sqlite_file", "write_session"]
+
+#: Where the flights are kept when WARMER_DATABASE_URL says nothing, seen from the current directory.
+DEFAULT_FILE = Path(".warmer") / "flights.db"
+
+#: How long a statement waits for another's write before "database is locked", in seconds. The writers here
+#: hold the lock for milliseconds; too low shows as errors under load, too high hides a stuck writer.
+BUSY_TIMEOUT_S = 10
+
+#: The most a connection keeps of the database in memory, in KiB: all of flights fits.
+SQLITE_CACHE_KIB = 64 * 1024
+
+#: Connections of one process; more threads than this wait for one of them.
+POOL_SIZE = 8
+
+_engines: dict[bool, Engine] = {}
+_making = threading.Lock()
+
+
+class FlightsNotLoaded(RuntimeError):
+    """The SQLite file is not there yet; nothing was created in its place."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self.file = file
+
+    def __str__(self) -> str:
+        return (
+            f"no flights at {self.file}, and nothing was created there. Load them with "
+            "`python -m tasks.load`, or set WARMER_DATABASE_URL to a database that has them."
+        )
+
+
+def database_url() -> URL:
+    """WARMER_DATABASE_URL, else SQLite in ``.warmer/flights.db`` of the current directory."""
+    given = os.environ.get("WARMER_DATABASE_URL")
+    return make_url(given) if given else URL.create("sqlite", database=str(DEFAULT_FILE.absolute()))
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for another database."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    return Path(url.database)
+
+
+def engine(*, writing: bool = False) -> Engine:
+    """This process's engine, made on first use. ``writing=False`` gives connections that refuse to write."""
+    with _making:
+        found = _engines.get(writing)
+        if found is None:
+            found = _engines[writing] = _make_engine(database_url(), writing)
+        return found
+
+
+def read_session() -> Session:
+    """A session for a query: opened for one load, closed after it, unable to write.
+
+    Raises FlightsNotLoaded when the SQLite file is missing.
+    """
+    return Session(engine())
+
+
+def write_session() -> Session:
+    """A session that may write. Raises FlightsNotLoaded when the SQLite file is missing."""
+    return Session(engine(writing=True))
+
+
+def _make_engine(url: URL, writing: bool) -> Engine:
+    file = sqlite_file(url)
+    if file is None:
+        made = create_engine(url, pool_size=POOL_SIZE, pool_pre_ping=True)
+        return made if writing else made.execution_options(postgresql_readonly=True)
+    if not file.is_file():
+        raise FlightsNotLoaded(str(file))
+    made = create_engine(
+        url, pool_size=POOL_SIZE, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    )
+    event.listen(made, "connect", _prepare_writing if writing else _prepare_reading)
+    return made
+
+
+def _prepare_writing(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _prepare_reading(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.execute(f"PRAGMA cache_size = -{SQLITE_CACHE_KIB}")
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: drop the parent's connections without closing them, they are still in its use."""
+    global _making
+    _making = threading.Lock()
+    for inherited in _engines.values():
+        inherited.dispose(close=False)
+    _engines.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,151 @@
+"""What makes an airport late: its weather, and its worst days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Float, and_, case, cast, func, select
+from sqlalchemy.orm import Session
+
+from tasks import flights
+from tasks.carriers import LATE_MIN
+from tasks.db import read_session
+from tasks.freshness import fresh_for
+from tasks.models import Flight, Weather
+
+__all__ = ["WeatherBand", "WeatherDelays", "WorstDay", "WorstDays", "weather_delays", "worst_days"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherBand:
+    """The departures in one kind of weather. ``mean_delay_min`` is None when none of them left."""
+
+    weather: str
+    departures: int
+    cancelled: int
+    late: int
+    mean_delay_min: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherDelays:
+    """A month of an airport by weather; ``corrections`` is of all its flights of the month."""
+
+    origin: str
+    month: int
+    bands: tuple[WeatherBand, ...]
+    corrections: int
+
+
+#: From worst to best. Below 3 miles of visibility aircraft fly by instruments; from 25 mph on runways change.
+_BANDS = ("low visibility", "strong wind", "rain", "fair", "unknown")
+
+
+@flights.cached(
+    ttl=fresh_for(3600),
+    name="delays.weather",
+    version="1",
+    depends_on={Flight: ("origin", "month"), Weather: ("origin",)},
+    tags=("month:{month}",),
+    resources={"session": read_session},
+)
+def weather_delays(session: Session, origin: str, month: int) -> WeatherDelays:
+    """Delays of an airport (EWR, JFK, LGA) in a month, by the weather in the hour of departure.
+
+    For the duty manager who is asked how bad the afternoon will be. Joins flights with their hour's weather.
+    A flight is counted in the worst band that applies; "unknown" where that hour was not observed.
+    """
+    band = case(
+        (Weather.origin.is_(None), 4),
+        (Weather.visibility_mi < 3, 0),
+        (func.coalesce(Weather.wind_mph, 0) >= 25, 1),
+        (Weather.precipitation_in > 0, 2),
+        else_=3,
+    ).label("band")
+    same_hour = and_(Weather.origin == Flight.origin, Weather.hour_utc == Flight.hour_utc)
+    by_band = (
+        select(
+            band,
+            func.count().label("departures"),
+            func.count().filter(Flight.dep_delay_min.is_(None)).label("cancelled"),
+            func.count().filter(Flight.dep_delay_min >= LATE_MIN).label("late"),
+            cast(func.avg(Flight.dep_delay_min), Float).label("mean_delay_min"),
+            func.sum(Flight.revision).label("corrections"),
+        )
+        .select_from(Flight)
+        .outerjoin(Weather, same_hour)
+        .where(Flight.origin == origin, Flight.month == month)
+        .group_by(band)
+        .order_by(band)
+    )
+    rows = session.execute(by_band).all()
+    return WeatherDelays(
+        origin=origin,
+        month=month,
+        bands=tuple(
+            WeatherBand(_BANDS[row.band], row.departures, row.cancelled, row.late, row.mean_delay_min)
+            for row in rows
+        ),
+        corrections=sum(row.corrections for row in rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorstDay:
+    """A day of an airport; ``disrupted_share``, 0 to 1, is what was late or cancelled."""
+
+    day: date
+    departures: int
+    late: int
+    cancelled: int
+    disrupted_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorstDays:
+    """The worst days of an airport's year; ``corrections`` is of all its flights of the year."""
+
+    origin: str
+    days: tuple[WorstDay, ...]
+    corrections: int
+
+
+@flights.cached(
+    ttl=fresh_for(3600),
+    name="delays.worst_days",
+    version="1",
+    depends_on={Flight: ("origin",)},
+    tags=("year-of:{origin}",),
+    resources={"session": read_session},
+)
+def worst_days(session: Session, origin: str, days: int = 10) -> WorstDays:
+    """The days of the year on which most of an airport's departures were late or cancelled, the worst first.
+
+    For comparing today with. Reads the airport's whole year, about 110,000 flights.
+    """
+    late = func.count().filter(Flight.dep_delay_min >= LATE_MIN)
+    cancelled = func.count().filter(Flight.dep_delay_min.is_(None))
+    share = cast(late + cancelled, Float) / func.count()
+    worst = (
+        select(
+            Flight.day,
+            func.count().label("departures"),
+            late.label("late"),
+            cancelled.label("cancelled"),
+            share.label("disrupted_share"),
+            func.sum(func.sum(Flight.revision)).over().label("corrections"),
+        )
+        .where(Flight.origin == origin)
+        .group_by(Flight.day)
+        .order_by(share.desc(), Flight.day)
+        .limit(days)
+    )
+    rows = session.execute(worst).all()
+    return WorstDays(
+        origin=origin,
+        days=tuple(
+            WorstDay(row.day, row.departures, row.late, row.cancelled, row.disrupted_share) for row in rows
+        ),
+        corrections=int(rows[0].corrections) if rows else 0,
+    )
