@@ -56,9 +56,9 @@ def due_at(
 ) -> tuple[int, bool]:
     """The due time of an entry that is fresh for `ttl_us` from `fresh_from_us`, and whether it is overloaded.
 
-    Never before fresh_from_us + floor(ttl_us / 2), never after fresh_until. Overloaded: the lead alone reaches
-    below half the ttl, so that to refresh in time would take more than half of all time. The draw is left
-    out of that verdict: a rare high draw says nothing about the query, and the report must not flicker.
+    Never before fresh_from_us + floor(ttl_us / 2), never after fresh_until. Overloaded: the lead alone
+    reaches below half the ttl, so that to refresh in time would take more than half of all time. The draw is
+    left out of that verdict: a rare high draw says nothing about the query, and the report must not flicker.
 
     Raises ValueError for a ttl of 0 or less, a negative wait, and what `draw_us` refuses.
     """
@@ -79,7 +79,7 @@ def backoff_us(failures: int, u: float) -> int:
     """
     if failures < 1 or not 0 <= u <= 1:
         raise ValueError(f"expected failures >= 1 and 0 <= u <= 1, got {failures} and {u}")
-    # The exponent is bounded before it is used: what a week's outage would make of it is no number to compute.
+    # The exponent is bounded before it is used: a week's outage would make an absurd number of it.
     full = min(BACKOFF_MOST_US, BACKOFF_FIRST_US << min(failures - 1, 6))
     return floor(full / 2 * (1 + u))
 

@@ -87,6 +87,8 @@ class _Builder:
             return _fit_plain
         if isinstance(node, tree.FloatType):
             return _fit_float
+        if isinstance(node, tree.TimeType):
+            return _fit_time
         if isinstance(node, tree.LiteralType):
             return _fit_literal(node.values)
         if isinstance(node, tree.UnionType):
@@ -251,6 +253,15 @@ def _fit_float(values: Sequence[Any], place: str) -> None:
         raise Misfit(f"{place} should be float, got an int over 2**53, which a float would change")
 
 
+def _fit_time(values: Sequence[Any], place: str) -> None:
+    _require(values, time, place)
+    for value in values:
+        if value.tzinfo is not None and (
+            value.utcoffset() is None or value.utcoffset() % timedelta(minutes=1)
+        ):
+            raise Misfit(f"{place} has a zone without an offset of whole minutes, which would be lost")
+
+
 def _fit_literal(allowed: Collection[Any]) -> Fit:
     known, kinds = frozenset(allowed), frozenset(map(type, allowed))
 
@@ -297,10 +308,10 @@ def _misfit(values: Sequence[Any], kinds: Collection[type], expected: str, place
 def _help(found: type, expected: str) -> str:
     if found is type(None):
         return f" (annotate `{expected} | None` if it may be absent)"
-    if hasattr(found, "_mapping"):
-        return " (a row of SQLAlchemy: Delay(**row._mapping) or tuple(row))"
     if hasattr(found, "__mapper__"):
         return " (an ORM entity, tied to its session: copy its columns)"
+    if found.__module__.startswith("sqlalchemy."):
+        return " (it belongs to its connection: DelayRow(**row._mapping), tuple(row) or dict(row._mapping))"
     if hasattr(found, "__await__"):
         return " (await it)"
     if hasattr(found, "__next__"):

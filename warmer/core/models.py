@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 class Model(Protocol):
     """What is used of a pydantic model."""
 
-    def model_dump_json(self, *, round_trip: bool, by_alias: bool) -> str:
+    def model_dump_json(self, *, round_trip: bool, by_alias: bool, warnings: bool) -> str:
         """The model as JSON; fields by their names, computed ones left out."""
 
     @classmethod
@@ -32,7 +32,8 @@ def dump(value: Any) -> str:
     base = model_base()
     if base is None or not isinstance(value, base):
         raise NotImplementedError(type(value).__name__)
-    return cast(Model, value).model_dump_json(round_trip=True, by_alias=False)
+    # No warnings: what they warn of does not survive, and is an error.
+    return cast(Model, value).model_dump_json(round_trip=True, by_alias=False, warnings=False)
 
 
 def load(cls: type, stored: Any) -> Any:

@@ -58,13 +58,15 @@ def shape_of(annotation: object, where: str) -> tree.Type:
     except (TypeError, ValueError) as unsupported:
         raise refuse(_advise(str(unsupported))) from unsupported
     if is_plain(shape):
-        raise refuse("it says nothing about the value")
+        raise refuse("it says nothing about the value; write what the query returns")
     if (
         isinstance(shape, (*COLLECTIONS, tree.DictType))
         and not get_args(annotation)
         and not _is_alias(annotation)
     ):
-        raise refuse("it does not say what is inside")
+        raise refuse(
+            "it does not say what is inside; write list[DelayRow] or dict[str, Decimal], for example"
+        )
     for path, node in walk(shape):
         reason = _refusal(node)
         if reason is not None:
@@ -81,9 +83,11 @@ def unwrap(node: tree.Type) -> tree.Type:
 
 def unalias(annotation: Any) -> Any:
     """The annotation with type aliases (`type Rows = list[Row]`) replaced by what they stand for."""
+    origin, args = get_origin(annotation), get_args(annotation)
     if _is_alias(annotation):
         return unalias(annotation.__value__)
-    origin, args = get_origin(annotation), get_args(annotation)
+    if _is_alias(origin):
+        return unalias(origin.__value__[args])
     if not args or origin is None or not any(_has_alias(arg) for arg in args):
         return annotation
     if origin is Annotated:
@@ -130,7 +134,9 @@ def class_of(node: Any) -> type:
 
 
 def is_plain(node: tree.Type) -> bool:
-    """Whether the node says nothing (Any, object): inside a type it stands for plain JSON-like values."""
+    """Whether the node says nothing (Any, object, a union with one); inside a type it means plain values."""
+    if isinstance(node, tree.UnionType):
+        return any(is_plain(unwrap(branch)) for branch in node.types)
     return isinstance(node, tree.AnyType) or (isinstance(node, tree.CustomType) and node.cls is object)
 
 
@@ -146,7 +152,11 @@ def _is_alias(annotation: object) -> bool:
 
 
 def _has_alias(annotation: object) -> bool:
-    return _is_alias(annotation) or any(_has_alias(arg) for arg in get_args(annotation))
+    return (
+        _is_alias(annotation)
+        or _is_alias(get_origin(annotation))
+        or any(_has_alias(arg) for arg in get_args(annotation))
+    )
 
 
 def _refusal(node: tree.Type) -> str | None:
@@ -165,14 +175,14 @@ def _refusal(node: tree.Type) -> str | None:
 
 
 def _custom_refusal(cls: type) -> str:
-    module, name = cls.__module__.partition(".")[0], cls.__name__
-    if module == "sqlalchemy":
+    package, name = cls.__module__.partition(".")[0], cls.__name__
+    if package in {"sqlalchemy", "sqlite3", "psycopg"}:
         return f"{name} belongs to its connection; {_ROWS}"
-    if module == "collections" and cls.__module__ == "collections":
+    if cls.__module__ == "collections":
         return f"{name} would come back as a plain list or dict; annotate that, and convert to it"
-    if module == "collections" or callable(getattr(cls, "__next__", None)):
+    if cls.__module__ == "collections.abc" or hasattr(cls, "__next__"):
         return f"{name} can be consumed or called, but not stored; return a list or a dict of what it gives"
-    if module in {"numpy", "pandas", "polars", "pyarrow"}:
+    if package in {"numpy", "pandas", "polars", "pyarrow"}:
         return f"{name} is not stored; return its rows as dataclasses or tuples of Python's own types"
     return f"{name} is not a type that can be stored; make it a dataclass with annotated fields"
 

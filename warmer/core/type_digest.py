@@ -7,18 +7,20 @@ retyped changes it, so that old and new processes keep their entries apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 from msgspec import inspect as tree
 
-from warmer.core.shapes import class_of, describe, is_model, is_plain, unwrap
+from warmer.core.shapes import RECORDS, children, class_of, is_model, is_plain, unwrap
 
 #: Bytes of the digest. It only has to tell apart the versions of one query.
 DIGEST_BYTES = 5
 _CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern", "tz")
-_LEAVES: dict[type[tree.Type], str] = {
+_NAMES: dict[type[tree.Type], str] = {
     tree.NoneType: "none",
     tree.BoolType: "bool",
     tree.IntType: "int",
@@ -36,8 +38,11 @@ _LEAVES: dict[type[tree.Type], str] = {
     tree.SetType: "set",
     tree.FrozenSetType: "frozenset",
     tree.VarTupleType: "tuple...",
+    tree.TupleType: "tuple",
     tree.DictType: "dict",
 }
+#: What a node is in, outermost first: ids of nodes, and pydantic models.
+Inside: TypeAlias = tuple[object, ...]
 
 
 def type_digest(shape: tree.Type) -> str:
@@ -45,10 +50,10 @@ def type_digest(shape: tree.Type) -> str:
     return blake2b(structure(shape).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def structure(node: tree.Type, inside: tuple[int, ...] = ()) -> str:
+def structure(node: tree.Type, inside: Inside = ()) -> str:
     """The canonical text of a type's structure; a recursive type refers to itself by its depth.
 
-    inside: the nodes that this one is in, outermost first.
+    inside: what this node is in, outermost first: ids of nodes, and pydantic models.
     """
     node = unwrap(node)
     if id(node) in inside:
@@ -57,26 +62,20 @@ def structure(node: tree.Type, inside: tuple[int, ...] = ()) -> str:
     if is_plain(node):
         return "any"
     if isinstance(node, tree.UnionType):
-        return f"union({','.join(sorted(structure(branch, below) for branch in node.types))})"
+        return _union(structure(branch, below) for branch in node.types)
     if isinstance(node, tree.LiteralType):
         return f"literal({_constants(node.values)})"
     if isinstance(node, tree.EnumType):
         return f"enum({_constants(member.value for member in node.cls)})"
-    if isinstance(node, tree.TupleType):
-        return f"tuple({','.join(structure(item, below) for item in node.item_types)})"
-    if isinstance(node, (tree.DataclassType, tree.StructType, tree.TypedDictType, tree.NamedTupleType)):
+    if isinstance(node, RECORDS):
         return _record(node, below)
-    if isinstance(node, tree.DictType):
-        return (
-            f"dict{_constraints(node)}({structure(node.key_type, below)},{structure(node.value_type, below)})"
-        )
     if isinstance(node, tree.CustomType):
-        return _model(class_of(node), ()) if is_model(node) else f"custom({describe(node.cls)})"
-    inner = f"({structure(node.item_type, below)})" if isinstance(node, tree.CollectionType) else ""
-    return f"{_LEAVES[type(node)]}{_constraints(node)}{inner}"
+        return _model(class_of(node), inside) if is_model(node) else _named(class_of(node))
+    items = [structure(child, below) for _, child in children(node)]
+    return f"{_NAMES[type(node)]}{_constraints(node)}{'(' + ','.join(items) + ')' if items else ''}"
 
 
-def _record(node: Any, below: tuple[int, ...]) -> str:
+def _record(node: Any, below: Inside) -> str:
     fields = [
         f"{field.encode_name!a}:{structure(field.type, below)}{_presence(node, field)}"
         for field in node.fields
@@ -99,12 +98,20 @@ def _presence(node: Any, field: tree.Field) -> str:
     if isinstance(node, tree.TypedDictType):
         return "" if field.required else "?"
     if isinstance(node, tree.StructType) and class_of(node).__struct_config__.omit_defaults:  # type: ignore[attr-defined]
-        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory
-        return f"={describe(default) if callable(default) else default!a}"
+        made = field.default_factory is not msgspec.NODEFAULT
+        return f"={_default(field.default_factory if made else field.default)}"
     return ""
 
 
-def _constants(values: Any) -> str:
+def _default(default: Any) -> str:
+    """A default as text, equal in every process; of what has no such text (a factory), its name."""
+    try:
+        return msgspec.json.encode(default, order="deterministic").decode()
+    except (TypeError, ValueError, OverflowError):
+        return _named(default if callable(default) else type(default))
+
+
+def _constants(values: Iterable[Any]) -> str:
     return ",".join(sorted(f"{type(value).__name__}={value!a}" for value in values))
 
 
@@ -114,20 +121,33 @@ def _constraints(node: tree.Type) -> str:
     return f"<{shown}>" if shown else ""
 
 
-def _model(annotation: Any, inside: tuple[object, ...]) -> str:
-    """The structure of a pydantic model, by its fields' annotations; other classes by qualified name."""
-    if annotation in inside:
-        return f"^{inside.index(annotation)}"
-    below = (*inside, annotation)
-    fields = getattr(annotation, "model_fields", None)
-    if isinstance(annotation, type) and isinstance(fields, dict):
-        said = [f"{name!a}:{_model(field.annotation, below)}" for name, field in fields.items()]
-        return f"model({','.join(sorted(said))})"
-    if isinstance(annotation, str | int | bytes | None):  # an argument of a Literal
-        return f"{annotation!a}"
-    args = [_model(arg, below) for arg in get_args(annotation)]
-    origin = get_origin(annotation) or annotation
-    name = f"{getattr(origin, '__module__', '')}.{getattr(origin, '__qualname__', None) or str(origin)}"
-    if name in {"typing.Union", "types.UnionType"}:
-        return f"union({','.join(sorted(args))})"
-    return f"{name}({','.join(args)})" if args else name
+def _model(model: Any, inside: Inside) -> str:
+    """The structure of a pydantic model: its fields and what they are annotated with."""
+    if model in inside:
+        return f"^{inside.index(model)}"
+    fields = [
+        f"{name!a}:{_annotated(field.annotation, (*inside, model))}"
+        for name, field in model.model_fields.items()
+    ]
+    return f"model({','.join(sorted(fields))})"
+
+
+def _annotated(annotation: Any, inside: Inside) -> str:
+    """The structure of a field of a model, which may be of types that pydantic knows and msgspec does not."""
+    try:
+        return structure(tree.type_info(annotation), inside)
+    except (TypeError, ValueError, NameError, RecursionError):
+        origin, args = get_origin(annotation), get_args(annotation)
+    parts = [_annotated(arg, inside) for arg in args]
+    if origin is Union or origin is UnionType:
+        return _union(parts)
+    return f"{_named(origin or annotation)}({','.join(parts)})"
+
+
+def _union(branches: Iterable[str]) -> str:
+    return f"union({','.join(sorted(branches))})"
+
+
+def _named(thing: Any) -> str:
+    """A class or function by its path: never by its repr, which may hold an address."""
+    return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', type(thing).__name__)}"

@@ -18,9 +18,9 @@ from msgspec import MsgspecError, msgpack
 from warmer.core import models, payload
 from warmer.core.fitting import Misfit, fit_for
 from warmer.core.immutability import is_immutable
-from warmer.core.shapes import describe, is_model, shape_of, unalias, walk
+from warmer.core.shapes import RECORDS, class_of, describe, is_model, shape_of, unalias, walk
 from warmer.core.type_digest import type_digest
-from warmer.errors import CorruptEntry, ResultNotStorable, ResultTooLarge
+from warmer.errors import CorruptEntry, ResultNotStorable, ResultTooLarge, mask
 
 COMPRESS_OVER_BYTES = 2048
 LIMIT_BYTES = 16 * 1024 * 1024
@@ -46,6 +46,7 @@ class Codec:
         "_encode",
         "_fit",
         "_limit_bytes",
+        "_may_drift",
         "annotation",
         "immutable",
         "type_digest",
@@ -60,7 +61,7 @@ class Codec:
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
         shape = shape_of(annotation, where)
-        has_models = any(is_model(node) for _, node in walk(shape))
+        nodes = [node for _, node in walk(shape)]
         self.annotation = describe(annotation)
         self.where = where
         self.type_digest = type_digest(shape)
@@ -68,7 +69,10 @@ class Codec:
         self._compress_over_bytes = compress_over_bytes
         self._limit_bytes = limit_bytes
         self._fit = fit_for(shape)
-        self._encode = msgpack.Encoder(enc_hook=models.dump if has_models else None).encode
+        self._may_drift = any(
+            isinstance(node, RECORDS) and hasattr(class_of(node), "__post_init__") for node in nodes
+        )
+        self._encode = msgpack.Encoder(enc_hook=models.dump if any(map(is_model, nodes)) else None).encode
         self._decode = msgpack.Decoder(unalias(annotation), dec_hook=models.load).decode
 
     def encode(self, value: Any) -> tuple[int, bytes]:
@@ -81,10 +85,7 @@ class Codec:
         if len(raw) > self._limit_bytes:
             raise ResultTooLarge(self.where, len(raw), self._limit_bytes)
         self._check(value)
-        try:
-            self._decode(raw)
-        except Exception as refused:  # the annotated types' own constraints and code (__post_init__)
-            raise self._not_storable(f"it can't be read back: {refused}") from refused
+        self._read_back(raw, value)
         return payload.pack(raw, self._compress_over_bytes)
 
     def decode(self, flags: int, stored: bytes | bytearray | memoryview) -> Any:
@@ -106,8 +107,10 @@ class Codec:
             raise self._not_storable(str(unknown)) from unknown
         except RecursionError as endless:
             raise self._not_storable("it is nested too deeply, or contains itself") from endless
-        except (OverflowError, ValueError) as unfit:
-            raise self._not_storable(f"{unfit} (ints over 64 bits fit in a Decimal or a str)") from unfit
+        except OverflowError as beyond:
+            raise self._not_storable(f"{beyond} (a larger int fits in a Decimal or a str)") from beyond
+        except ValueError as unfit:  # lone surrogates; what a pydantic serializer raises
+            raise self._not_storable(mask(str(unfit))) from unfit
 
     def _check(self, value: Any) -> None:
         try:
@@ -116,6 +119,15 @@ class Codec:
             raise self._not_storable(str(misfit)) from None
         except RecursionError as endless:
             raise self._not_storable("it is nested too deeply, or contains itself") from endless
+
+    def _read_back(self, raw: bytes, value: Any) -> None:
+        try:
+            back = self._decode(raw)
+        except Exception as refused:  # the annotated types' own constraints and code (__post_init__)
+            raise self._not_storable(f"it can't be read back: {mask(str(refused))}") from refused
+        # Equal bytes are a second opinion on what a NaN or an identity comparison makes unequal.
+        if self._may_drift and back != value and self._encode(back) != raw:
+            raise self._not_storable("its __post_init__ changes it once more when it is read back")
 
     def _not_storable(self, reason: str) -> ResultNotStorable:
         return ResultNotStorable(self.where, self.annotation, reason)
