@@ -5,8 +5,14 @@ from __future__ import annotations
 from warmer.errors.root import WarmerError, error
 
 
+class ProjectError(WarmerError):
+    """The project, or what it needs on this machine, is not as it must be."""
+
+    __module__ = "warmer.errors"
+
+
 @error
-class ConfigurationError(WarmerError):
+class ConfigurationError(ProjectError):
     """Settings are wrong; every problem is listed at once."""
 
     problems: tuple[str, ...]
@@ -19,12 +25,6 @@ class ConfigurationError(WarmerError):
             f"{count} wrong; nothing was started or connected to:{listed}\ndocs/configuration.md lists them "
             "all."
         )
-
-
-class ProjectError(WarmerError):
-    """The project, or what it needs on this machine, is not as it must be."""
-
-    __module__ = "warmer.errors"
 
 
 @error

@@ -77,6 +77,8 @@ def hint(suggestion: str | None, known: Iterable[str]) -> str:
 class WarmerError(Exception):
     """The root of everything that Warmer raises by itself; catch it to catch them all."""
 
+    __module__ = PUBLIC_MODULE
+
     def __post_init__(self) -> None:
         named = [field.name for field in fields(self)]  # type: ignore[arg-type]  # every leaf is a dataclass
         for name in MASKED.intersection(named):
