@@ -55,7 +55,7 @@ from warmer.errors.reading import (
     TooManyLoads,
     WaitTimeout,
 )
-from warmer.errors.root import WarmerError, did_you_mean, mask, show
+from warmer.errors.root import WarmerError, did_you_mean, hint, mask, show
 from warmer.errors.servers import (
     BrokerUnreachable,
     DatabaseUnreachable,
@@ -138,6 +138,7 @@ __all__ = [
     "WrongArguments",
     "WrongRedisUrl",
     "did_you_mean",
+    "hint",
     "mask",
     "show",
 ]
