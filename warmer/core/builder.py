@@ -1,20 +1,22 @@
 """The compiled part of a key factory: Python written for one signature, so that a hit pays for nothing else.
 
-What is written for `(carrier: str, month: int)`, with one shard:
+What is written for `(carrier: str, month: int, kind: Kind)`, with one shard:
 
     def key_from(args, kwargs):
-        if kwargs or len(args) != 2:
-            try: args = bind(*args, **kwargs)
-            except TypeError: args = explain(args, kwargs)
-        a0, a1 = args
-        if (type(a0) is str and (a0.isascii() and a0.isalnum() or is_plain(a0))) and type(a1) is int:
-            try: token = f"{a0},{a1}".encode()
-            except ValueError: return slow(args)
-            if len(token) <= 180: return prefix + token, args
-        return slow(args)
+      if kwargs or len(args) != 3:
+        try: args = bind(*args, **kwargs)
+        except TypeError: args = explain(args, kwargs)
+      a0,a1,a2, = args
+      if (type(a0) is str) and (type(a1) is int):
+        try:
+          a2 = check2(a2)
+          key = f"w:...:{a0 if a0.isascii() and a0.isalnum() else escape(a0)},{a1},{encode2(a2)}".encode()
+        except ValueError: return slow(args)
+        if len(key) <= 218: return key, (a0,a1,a2,)
+      return slow(args)
 
-The inlined conditions accept only values that are canonical and whose token is the expression given here;
-everything else goes to `slow`, which asks the param types. A property test compares the two ways.
+A condition accepts only values that are canonical; everything unusual (a subclass, a value that does not fit,
+a key that is too long) goes to `slow`, which asks the param types alone. A property test compares both ways.
 """
 
 from __future__ import annotations
@@ -26,20 +28,22 @@ from inspect import Parameter
 from typing import Any
 from zlib import crc32
 
-from warmer.core.tokens import is_plain
+from warmer.core.params import ParamType
+from warmer.core.tokens import escape
 
 Args = tuple[Any, ...]
 KeyOf = Callable[..., tuple[bytes, Args]]
 KeyFrom = Callable[[Args, dict[str, Any]], tuple[bytes, Args]]
 
-# For each simple form: when a value is canonical and needs no escape, and its token inside an f-string.
-# Floats: within these bounds repr() has neither an exponent nor a minus zero.
-_INLINE = {
-    "str": ("type({a}) is str and ({a}.isascii() and {a}.isalnum() or is_plain({a}))", "{{{a}}}"),
-    "int": ("type({a}) is int", "{{{a}}}"),
-    "bool": ("type({a}) is bool", "{{'true' if {a} else 'false'}}"),
-    "float": ("type({a}) is float and (1e-4 <= {a} < 1e15 or -1e15 < {a} <= -1e-4)", "{{{a}!r}}"),
-    "date": ("type({a}) is date", "{{{a}.isoformat()}}"),
+# For each simple form: when a value is canonical, and the expression of its token. An int of too many digits
+# raises ValueError, a long one makes the key too long: both end in `slow`. Within these bounds a float's repr
+# has no exponent, and the float is not -0.0.
+_INLINED = {
+    "str": ("type({a}) is str", "{a} if {a}.isascii() and {a}.isalnum() else escape({a})"),
+    "int": ("type({a}) is int", "{a}"),
+    "bool": ("type({a}) is bool", "'true' if {a} else 'false'"),
+    "float": ("type({a}) is float and (1e-4 <= {a} < 1e15 or -1e15 < {a} <= -1e-4)", "repr({a})"),
+    "date": ("type({a}) is date", "{a}.isoformat()"),
 }
 
 
@@ -47,15 +51,14 @@ _INLINE = {
 class Plan:
     """What a builder is compiled from.
 
-    simple: the simple form of each param, or None. prefixes: what stands before the tokens, by shard. seed:
-    the CRC-32 of what stands before the tokens in the text that decides the shard. longest: how many bytes
-    of tokens fit into a key. slow: from bound arguments to the result. explain: raises for arguments that do
-    not bind.
+    stems: what stands before the tokens in a key, by shard. seed: the CRC-32 of what stands before the tokens
+    in the text that decides on the shard. longest: how many bytes of tokens fit into a key. slow: from bound
+    arguments to the result, or a ParamError. explain: raises what is wrong with arguments that do not bind.
     """
 
     parameters: Sequence[Parameter]
-    simple: Sequence[str | None]
-    prefixes: Sequence[bytes]
+    types: Sequence[ParamType]
+    stems: Sequence[str]
     seed: int
     longest: int
     slow: Callable[[Args], tuple[bytes, Args]]
@@ -68,27 +71,20 @@ def compile_builder(plan: Plan) -> tuple[KeyOf, KeyFrom]:
     Both give the Redis key and the canonical arguments in the order of the signature.
     """
     names: dict[str, Any] = {
-        "is_plain": is_plain,
-        "date": date,
         "crc32": crc32,
-        "prefix": plan.prefixes[0],
-        "prefixes": plan.prefixes,
-        "slow": plan.slow,
+        "date": date,
+        "escape": escape,
         "explain": plan.explain,
+        "slow": plan.slow,
+        "stems": [stem.encode() for stem in plan.stems],
     }
-    for at, parameter in enumerate(plan.parameters):
-        names[f"default{at}"] = parameter.default
-    body = _body(plan)
-    source = "\n".join(
-        [
-            _binder(plan.parameters),
-            "def key_from(args, kwargs):",
-            *body,
-            "def key_of(*args, **kwargs):",
-            *body,
-        ]
-    )
-    exec(compile(source, "<warmer key builder>", "exec"), names)
+    for at, (parameter, kind) in enumerate(zip(plan.parameters, plan.types, strict=True)):
+        names |= {f"default{at}": parameter.default, f"check{at}": kind.check, f"encode{at}": kind.encode}
+    lines = [_binder(plan.parameters)]
+    for head in ("def key_from(args, kwargs):", "def key_of(*args, **kwargs):"):
+        lines += [head, *_body(plan)]
+    # Written from identifiers, numbers and escaped names only: no value ever becomes code.
+    exec(compile("\n".join(lines), "<warmer key builder>", "exec"), names)
     return names["key_of"], names["key_from"]
 
 
@@ -117,31 +113,46 @@ def _body(plan: Plan) -> list[str]:
         "    try: args = bind(*args, **kwargs)",
         "    except TypeError: args = explain(args, kwargs)",
     ]
-    simple = [form for form in plan.simple if form is not None]
-    if count and len(simple) == count:
-        inlined = [_inlined(form, f"a{at}") for at, form in enumerate(simple)]
-        found = (
-            "prefix"
-            if len(plan.prefixes) == 1
-            else f"prefixes[crc32(token, {plan.seed}) % {len(plan.prefixes)}]"
-        )
-        lines += [
-            f"  {''.join(f'a{at},' for at in range(count))} = args",
-            f"  if {' and '.join(f'({condition})' for condition, _ in inlined)}:",
-            f'    try: token = f"{",".join(token for _, token in inlined)}".encode()',
-            "    except ValueError: return slow(args)",
-            f"    if len(token) <= {plan.longest}: return {found} + token, args",
+    forms = [kind.simple for kind in plan.types]
+    places = "".join(f"a{at}," for at in range(count))
+    conditions = [_condition(form, f"a{at}") for at, form in enumerate(forms) if form]
+    checks = [f"      a{at} = check{at}(a{at})" for at, form in enumerate(forms) if not form]
+    tokens = ",".join(f"{{{_token(form, at)}}}" for at, form in enumerate(forms))
+    result = f"({places})" if checks else "args"
+    return [
+        *lines,
+        f"  {places} = args" if count else "  pass",
+        f"  if {' and '.join(conditions) or 'True'}:",
+        "    try:",
+        *checks,
+        *_key(plan, tokens, result),
+        "    except ValueError: pass",
+        "  return slow(args)",
+    ]
+
+
+def _key(plan: Plan, tokens: str, result: str) -> list[str]:
+    if len(plan.stems) == 1:
+        stem = plan.stems[0]
+        written = stem.replace("{", "{{").replace("}", "}}")
+        return [
+            f'      key = f"{written}{tokens}".encode()',
+            f"      if len(key) <= {plan.longest + len(stem)}: return key, {result}",
         ]
-    return [*lines, "  return slow(args)"]
+    return [
+        f'      token = f"{tokens}".encode()',
+        f"      if len(token) <= {plan.longest}:",
+        f"        return stems[crc32(token, {plan.seed}) % {len(plan.stems)}] + token, {result}",
+    ]
 
 
-def _inlined(form: str, name: str) -> tuple[str, str]:
-    condition, token = (part.format(a=name) for part in _INLINE[form.rstrip("?")])
-    if form.endswith("?"):
-        inner = token[1:-1]
-        return f"{name} is None or {condition}", "{'~' if " + f"{name} is None else {_call(inner)}" + "}"
-    return condition, token
+def _condition(form: str, name: str) -> str:
+    condition = _INLINED[form.rstrip("?")][0].format(a=name)
+    return f"({name} is None or {condition})" if form.endswith("?") else f"({condition})"
 
 
-def _call(inner: str) -> str:
-    return f"repr({inner[:-2]})" if inner.endswith("!r") else f"({inner})"
+def _token(form: str | None, at: int) -> str:
+    if form is None:
+        return f"encode{at}(a{at})"
+    token = _INLINED[form.rstrip("?")][1].format(a=f"a{at}")
+    return f"'~' if a{at} is None else {token}" if form.endswith("?") else token

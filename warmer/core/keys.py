@@ -43,10 +43,10 @@ MAX_VERSION_BYTES = 32
 
 _DIGEST_BYTES = 20
 _MARK = "#"
-_MEMBER = re.compile(
-    r"(?P<query>[A-Za-z0-9._%-]+)@(?P<version>[A-Za-z0-9._%-]+):(?P<params>[^@:{}\s]*)"
-).fullmatch
-_KEY = re.compile(r"w:\{[A-Za-z0-9._%-]*:[0-9]+\}:" + ENTRY + r"(?P<member>.*)", re.DOTALL).fullmatch
+_NAME = r"[A-Za-z0-9._%-]+"
+_PARAMS = r"[A-Za-z0-9._%~();,-]*|#[0-9a-f]{40}"
+_MEMBER = re.compile(f"(?P<query>{_NAME})@(?P<version>{_NAME}):(?P<params>{_PARAMS})").fullmatch
+_KEY = re.compile(rf"w:\{{{_NAME}:[0-9]+\}}:{ENTRY}(?P<member>.*)", re.DOTALL).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,7 @@ class KeyFactory:
         self._stem = f"{escape(query)}@{escape(version)}:"
         self._seed = crc32(f"{escape(query)}:".encode())
         self._longest = self._room()
-        self._prefixes = tuple(
-            f"{root_of(namespace, shard)}{ENTRY}{self._stem}".encode() for shard in range(shards)
-        )
+        self._stems = tuple(f"{root_of(namespace, shard)}{ENTRY}{self._stem}" for shard in range(shards))
         self.key_of, self.key_from = compile_builder(self._plan())
 
     def _room(self) -> int:
@@ -167,8 +165,8 @@ class KeyFactory:
     def _plan(self) -> Plan:
         return Plan(
             parameters=tuple(self.signature.parameters.values()),
-            simple=tuple(kind.simple for kind in self._kinds),
-            prefixes=self._prefixes,
+            types=self._kinds,
+            stems=self._stems,
             seed=self._seed,
             longest=self._longest,
             slow=self._slow,
@@ -249,7 +247,7 @@ class KeyFactory:
         canonical = self._checked(args)
         tokens = self._tokens(canonical)
         tail = tokens if len(tokens) <= self._longest else digest(tokens)
-        return self._prefixes[self._shard(tokens)] + tail.encode(), canonical
+        return (self._stems[self._shard(tokens)] + tail).encode(), canonical
 
     def _entry(self, tokens: str) -> EntryKey:
         member = self._stem + (tokens if len(tokens) <= self._longest else digest(tokens))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from inspect import Parameter, Signature
 from types import SimpleNamespace
 
-from warmer.core.params import ParamType, check_default, param_type
+from warmer.core.params import Misfit, ParamType, param_type
 from warmer.core.params.build import unresolved
-from warmer.errors import UnannotatedParam, UnsupportedParam, UnsupportedSignature
+from warmer.errors import UnannotatedParam, UnsupportedParam, UnsupportedSignature, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ def read_params(fn: Callable[..., object], query: str, resources: Collection[str
     """The params of a query's function.
 
     resources: names that a load fills in; they are no params and need no annotation.
-    Raises UnannotatedParam, UnsupportedParam (a type without canonical form, a default of another type, a
-    name in quotes that can't be resolved) or UnsupportedSignature (`self`, `cls`, `*args`, `**kwargs`).
+    Raises UnannotatedParam, UnsupportedParam (a type without canonical form, a name in quotes that can't be
+    resolved) or UnsupportedSignature (`self`, `cls`, `*args`, `**kwargs`, a default of another type).
     """
     kept, types = [], {}
     for at, parameter in enumerate(inspect.signature(fn).parameters.values()):
@@ -38,7 +38,7 @@ def read_params(fn: Callable[..., object], query: str, resources: Collection[str
         where = f"{query}({parameter.name})"
         kind = param_type(_resolved(parameter, fn, where), where)
         if parameter.default is not Parameter.empty:
-            parameter = parameter.replace(default=check_default(kind, parameter.default, where))
+            parameter = parameter.replace(default=_default(parameter, kind, query))
         kept.append(parameter)
         types[parameter.name] = kind
     return Params(Signature(kept), types)
@@ -64,6 +64,18 @@ def _check_kind(parameter: Parameter, at: int, fn: Callable[..., object], query:
         raise UnsupportedSignature(
             query, f"has a param called {name!r}", "Give it a name that can be written."
         )
+
+
+def _default(parameter: Parameter, kind: ParamType, query: str) -> object:
+    """The canonical default of a param."""
+    try:
+        return kind.check(parameter.default)
+    except Misfit as misfit:
+        name, shown = parameter.name, show(parameter.default)
+        reason = f"gives its param {name!r} the default {shown}, which is not {misfit.expected}"
+        raise UnsupportedSignature(
+            query, reason, f"Change the default or the annotation of {name}."
+        ) from None
 
 
 def _resolved(parameter: Parameter, fn: Callable[..., object], where: str) -> object:

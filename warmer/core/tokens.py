@@ -22,7 +22,7 @@ _UNESCAPABLE = re.compile(r"(?:[A-Za-z0-9._-]|%[0-9A-F]{2})*").fullmatch
 
 def escape_bytes(data: bytes) -> str:
     """The bytes as plain characters and `%XX` escapes; `unescape_bytes` is its inverse."""
-    return "".join(map(_ESCAPED.__getitem__, data))
+    return "".join([_ESCAPED[byte] for byte in data])
 
 
 def unescape_bytes(token: str) -> bytes:

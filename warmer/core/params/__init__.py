@@ -7,6 +7,6 @@
 from __future__ import annotations
 
 from warmer.core.params.base import Misfit, ParamType
-from warmer.core.params.build import check_default, param_type, spelled
+from warmer.core.params.build import param_type, spelled
 
-__all__ = ["Misfit", "ParamType", "check_default", "param_type", "spelled"]
+__all__ = ["Misfit", "ParamType", "param_type", "spelled"]

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, ForwardRef, NewType
 from uuid import UUID
 
-from warmer.core.params.base import Misfit, ParamType
+from warmer.core.params.base import ParamType
 from warmer.core.params.choices import EnumParam, LiteralParam
 from warmer.core.params.compound import RecordParam, TupleParam
 from warmer.core.params.instants import DateParam, DatetimeParam
@@ -27,7 +27,7 @@ from warmer.core.params.plain import (
     UuidParam,
 )
 from warmer.core.params.unions import union
-from warmer.errors import UnsupportedParam, show
+from warmer.errors import UnsupportedParam
 
 _PLAIN: dict[object, type[ParamType]] = {
     str: TextParam,
@@ -220,7 +220,7 @@ class _Probe:
 
 
 def _compares_fields(cls: type) -> bool:
-    """Whether __eq__ is the one that dataclass writes: it alone is known to compare all fields and no more."""
+    """Whether __eq__ is the one that dataclass writes, which is known to compare all fields and no more."""
     written = getattr(cls.__eq__, "__code__", None)
     return written is not None and written.co_filename == _Probe.__eq__.__code__.co_filename
 
@@ -231,13 +231,3 @@ def unresolved(error: Exception) -> str:
         f"it could not be resolved ({error}); what it names must be at module level, "
         "not inside a function and not only under `if TYPE_CHECKING:`"
     )
-
-
-def check_default(kind: ParamType, default: object, where: str) -> object:
-    """The canonical default of a param. Raises UnsupportedParam when it is not of the annotated type."""
-    try:
-        return kind.check(default)
-    except Misfit as misfit:
-        raise UnsupportedParam(
-            where, spelled(kind.annotation), f"its default {show(default)} is not {misfit.expected}"
-        ) from None

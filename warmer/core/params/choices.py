@@ -52,14 +52,15 @@ class EnumParam(ParamType):
 
     def encode(self, canonical: Any) -> str:
         """The member's name, escaped, or `~` and the value of an unnamed combination."""
-        if canonical.name in self._cls.__members__:
-            return escape(canonical.name)
-        return f"~{canonical.value}"
+        # The attributes with underscores: a class may define `name` and `value` in its own way.
+        if canonical._name_ in self._cls.__members__:
+            return escape(canonical._name_)
+        return f"~{canonical._value_}"
 
     def read(self, token: str) -> Enum:
         """The member."""
         if token.startswith("~") and issubclass(self._cls, Flag):
-            return self._cls(int(token[1:]))
+            return self.check(self._cls(int(token[1:])))
         name = unescape(token)
         if name not in self._cls.__members__:
             raise ValueError("no such member")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from warmer.core.params.base import Misfit, ParamType
@@ -92,8 +91,8 @@ class RecordParam(ParamType):
         changed = any(getattr(value, name) is not item for name, item in canonical.items())
         if not changed and not self._processed:
             return value
-        # What __post_init__ makes of the fields must be what the key says, or a worker would load another entry.
-        made = replace(value, **canonical)  # type: ignore[type-var]  # a dataclass, seen at decoration
+        # What __post_init__ makes of the fields must be what the key says: a worker starts from the key.
+        made = self._made(canonical)
         if self._tokens(self._checked(made)) != self._tokens(canonical):
             raise Misfit(value, f"a {self.name} that its __post_init__ leaves as it is")
         return made
@@ -108,7 +107,13 @@ class RecordParam(ParamType):
         if len(items) != len(self._fields):
             raise ValueError("not as many items as the class has fields")
         fields = zip(self._fields.items(), items, strict=True)
-        return self._cls(**{name: kind.read(item) for (name, kind), item in fields})
+        return self._made({name: kind.read(item) for (name, kind), item in fields})
+
+    def _made(self, fields: dict[str, object]) -> object:
+        try:
+            return self._cls(**fields)
+        except Exception as broken:
+            raise Misfit(fields, f"fields that {self.name} accepts") from broken
 
     def _checked(self, value: object) -> dict[str, object]:
         canonical = {}

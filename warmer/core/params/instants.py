@@ -50,6 +50,8 @@ class DatetimeParam(ParamType):
         """The same instant in UTC, or the same naive fields with fold 0, as an exact datetime."""
         if not isinstance(value, datetime):
             raise Misfit(value, self.name)
+        if type(value) is datetime and not value.fold and (value.tzinfo is None or value.tzinfo is UTC):
+            return value
         try:
             fields = datetime(  # noqa: DTZ001 - its zone follows
                 value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond

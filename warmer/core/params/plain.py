@@ -14,12 +14,15 @@ from uuid import UUID
 from warmer.core.params.base import Misfit, ParamType
 from warmer.core.tokens import escape, escape_bytes, unescape, unescape_bytes
 
-#: From here on ints are written in hexadecimal: Python refuses decimal conversions of over 640 digits when told
-#: to (sys.set_int_max_str_digits), 4300 by default. 1024 bits are 309 digits, so such a key is digested anyway.
+#: Longer ints are written in hexadecimal: Python refuses to write them in decimal from some length on
+#: (sys.set_int_max_str_digits: 640 digits at least). 1024 bits are 309 digits: such a key is digested anyway.
 HEX_BITS = 1024
 
 #: Trailing zeros that a Decimal is written out with, so that Decimal(100) stays 100 and does not become 1E+2.
 PLAIN_ZEROS = 30
+
+#: Exponents of a Decimal that is canonical if its last digit is not 0.
+_NO_ZEROS = frozenset(range(-PLAIN_ZEROS, 1))
 
 
 class TextParam(ParamType):
@@ -123,7 +126,7 @@ class BoolParam(ParamType):
 
 
 class FloatParam(ParamType):
-    """`float`: any but NaN, which equals nothing; -0.0 is 0.0; an int that a float can hold exactly is one."""
+    """`float`: any but NaN, which equals nothing; -0.0 is 0.0; an int that fits exactly is one."""
 
     __slots__ = ()
     name = "float"
@@ -181,6 +184,8 @@ class DecimalParam(ParamType):
         if not isinstance(value, Decimal):
             raise Misfit(value, self.name)
         sign, digits, exponent = value.as_tuple()
+        if type(value) is Decimal and digits[-1:] > (0,) and exponent in _NO_ZEROS:
+            return value
         if exponent == "F":
             return Decimal("-Infinity" if sign else "Infinity")
         if not isinstance(exponent, int):

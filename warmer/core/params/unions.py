@@ -42,7 +42,7 @@ class OptionalParam(ParamType):
         try:
             return self._inner.check(value)
         except Misfit as misfit:
-            raise misfit if misfit.path else Misfit(value, self.name) from None
+            raise (misfit if _is_telling(misfit, self._inner) else Misfit(value, self.name)) from None
 
     def encode(self, canonical: Any) -> str:
         """`~`, or what the type writes."""
@@ -92,14 +92,19 @@ class UnionParam(ParamType):
         return self._alternatives[tag].read(inner)
 
     def _accepting(self, value: object) -> tuple[str, object]:
-        deeper: Misfit | None = None
+        telling: Misfit | None = None
         for tag, alternative in self._alternatives.items():
             try:
                 return tag, alternative.check(value)
             except Misfit as misfit:
-                # The alternative that saw into the value has more to say than those that saw another type.
-                deeper = misfit if misfit.path else deeper
-        raise deeper or Misfit(value, self.name)
+                if _is_telling(misfit, alternative):
+                    telling = misfit
+        raise telling or Misfit(value, self.name)
+
+
+def _is_telling(misfit: Misfit, alternative: ParamType) -> bool:
+    """Whether it says more than "another type": what is wrong inside the value, or with this one value."""
+    return bool(misfit.path) or misfit.expected != alternative.name
 
 
 def union(annotation: object, alternatives: Sequence[ParamType]) -> ParamType:
@@ -111,9 +116,8 @@ def union(annotation: object, alternatives: Sequence[ParamType]) -> ParamType:
     for at, one in enumerate(kept):
         for other in kept[:at]:
             if one.family == other.family:
-                raise ValueError(
-                    f"{other.name} and {one.name} have equal values, which would have two keys; keep one of them"
-                )
+                both = f"{other.name} and {one.name}"
+                raise ValueError(f"{both} have equal values, which would have two keys; keep one of them")
             if one.tag == other.tag:
                 raise ValueError(f"two of its types are called {one.tag}; rename one of them")
     if len(kept) > 1:
