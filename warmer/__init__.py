@@ -2,4 +2,40 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from warmer.declaration import PUBLIC
+from warmer.entry import Entry
+from warmer.errors import (
+    CacheMiss,
+    LoadFailed,
+    LoadTimeout,
+    ParamError,
+    RedisUnreachable,
+    TooManyLoads,
+    WaitTimeout,
+    WarmerError,
+)
+from warmer.namespace import Warmer
+from warmer.plans import cron, every
+from warmer.query import AsyncQuery, Handle, Query
+
+__all__ = [
+    # declaring
+    "PUBLIC",
+    "Warmer",
+    "cron",
+    "every",
+    # what is held and read
+    "AsyncQuery",
+    "Entry",
+    "Handle",
+    "Query",
+    # errors that callers handle; all are in warmer.errors
+    "CacheMiss",
+    "LoadFailed",
+    "LoadTimeout",
+    "ParamError",
+    "RedisUnreachable",
+    "TooManyLoads",
+    "WaitTimeout",
+    "WarmerError",
+]

@@ -2,36 +2,23 @@
 
     w:{<namespace>:<shard>}:e:<query>@<version>:<token>,<token>
 
-What follows `e:` is the *member*, by which indexes and sets hold the entry. Where the tokens are long they
-are replaced by `#` and their digest, and stand in full beside the index and in messages; whether they are
-does not depend on the version, so an old process and a new one name each other's entries alike. The shard
-depends on the query and the tokens only, for the same reason.
+Whether the tokens are replaced by their digest does not depend on the version, and neither does the shard: an
+old process and a new one name each other's entries alike.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import blake2b
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, NoReturn
 from zlib import crc32
 
 from warmer.core.builder import Args, KeyFrom, KeyOf, Plan, compile_builder
 from warmer.core.keyspace import ENTRY, ShardKeys, keyspace, root_of
+from warmer.core.members import EntryKey, digest, full_tokens, parse, split_member
 from warmer.core.params import Misfit, ParamType
-from warmer.core.tokens import escape, unescape
-from warmer.errors import (
-    InvalidOption,
-    KeyDigested,
-    NotAKey,
-    ParamError,
-    UnknownParam,
-    WrongArguments,
-    did_you_mean,
-    show,
-)
+from warmer.core.tokens import escape
+from warmer.errors import InvalidOption, NotAKey, ParamError, UnknownParam, WrongArguments, did_you_mean, show
 
 __all__ = ["EntryKey", "KeyFactory", "ShardKeys", "digest", "keyspace", "parse"]
 
@@ -40,73 +27,6 @@ MAX_KEY_BYTES = 250
 
 #: Bytes that every key leaves for the version, so that its length never decides on a digest.
 MAX_VERSION_BYTES = 32
-
-_DIGEST_BYTES = 20
-_MARK = "#"
-_NAME = r"[A-Za-z0-9._%-]+"
-_PARAMS = r"[A-Za-z0-9._%~();,-]*|#[0-9a-f]{40}"
-_MEMBER = re.compile(f"(?P<query>{_NAME})@(?P<version>{_NAME}):(?P<params>{_PARAMS})").fullmatch
-_KEY = re.compile(rf"w:\{{{_NAME}:[0-9]+\}}:{ENTRY}(?P<member>.*)", re.DOTALL).fullmatch
-
-
-@dataclass(frozen=True, slots=True)
-class EntryKey:
-    """An entry's key and its parts. `params` is the tokens' text, in full even where the key has a digest."""
-
-    shard: int
-    member: str
-    params: str
-    key: str
-    query: str
-    version: str
-
-    @property
-    def digested(self) -> bool:
-        """Whether the key holds a digest in place of its params."""
-        return self.tail.startswith(":" + _MARK)
-
-    @property
-    def tail(self) -> str:
-        """What follows the version in the member: the same for every version of the query."""
-        return self.member[self.member.index(":") :]
-
-
-def digest(tokens: str) -> str:
-    """What stands for long tokens in a member: 160 bits of BLAKE2b, in hexadecimal after a `#`."""
-    return _MARK + blake2b(tokens.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def parse(key: str, params: str | None = None) -> tuple[str, str, str]:
-    """The query, the version and the text of the params of an entry's key.
-
-    params: that text, for a key that holds a digest of it. Raises KeyDigested when it is needed and not
-    given, NotAKey when the text is no entry's key or `params` is not what was digested.
-    """
-    match = _KEY(key)
-    if match is None:
-        raise NotAKey(show(key), "it does not begin like w:{namespace:shard}:e:")
-    query, version, tail = _split(match["member"])
-    return query, version, _full(tail, params, key)
-
-
-def _split(member: str) -> tuple[str, str, str]:
-    match = _MEMBER(member)
-    if match is None:
-        raise NotAKey(show(member), "a member reads <query>@<version>:<params>")
-    try:
-        return unescape(match["query"]), unescape(match["version"]), match["params"]
-    except ValueError:
-        raise NotAKey(show(member), "its query or its version is not escaped as Warmer does") from None
-
-
-def _full(tail: str, params: str | None, key: str) -> str:
-    if not tail.startswith(_MARK):
-        return tail
-    if params is None:
-        raise KeyDigested(key)
-    if digest(params) != tail:
-        raise NotAKey(show(key), "the params given beside it are not those that it holds a digest of")
-    return params
 
 
 class KeyFactory:
@@ -146,21 +66,21 @@ class KeyFactory:
 
     def _room(self) -> int:
         """How many bytes of tokens fit into a key, whatever the version."""
-        if not self.version or len(escape(self.version)) > MAX_VERSION_BYTES:
-            raise InvalidOption(
-                self.query, "version", show(self.version), f"1 to {MAX_VERSION_BYTES} bytes long when escaped"
-            )
-        stem = len(root_of(self.namespace, self.shards - 1)) + len(f"{ENTRY}{escape(self.query)}@:")
-        room = MAX_KEY_BYTES - MAX_VERSION_BYTES - stem
-        if not self.query or room < len(digest("")):
-            longest = len(escape(self.query)) - (len(digest("")) - room)
-            raise InvalidOption(
-                self.query,
-                "name",
-                show(self.query),
-                f"1 to {longest} bytes long when escaped, in this namespace",
-            )
-        return room
+        if not 0 < len(escape(self.version)) <= MAX_VERSION_BYTES:
+            self._refuse("version", self.version, MAX_VERSION_BYTES)
+        name, root = len(escape(self.query)), len(root_of(self.namespace, self.shards - 1))
+        for_both = MAX_KEY_BYTES - MAX_VERSION_BYTES - len(f"{ENTRY}@:")
+        longest_name = for_both - root - len(digest(""))
+        if not self.namespace or longest_name < 1:
+            longest = for_both - len(root_of("", self.shards - 1)) - len(digest("")) - len("q")
+            self._refuse("namespace", self.namespace, longest)
+        if not 0 < name <= longest_name:
+            self._refuse("name", self.query, longest_name)
+        return for_both - root - name
+
+    def _refuse(self, option: str, value: str, longest: int) -> NoReturn:
+        expected = f"1 to {longest} bytes long, an escaped byte counting as 3"
+        raise InvalidOption(self.query, option, show(value), expected)
 
     def _plan(self) -> Plan:
         return Plan(
@@ -216,10 +136,10 @@ class KeyFactory:
         params: the tokens' text, where the member holds a digest. Raises KeyDigested when it is missing,
         NotAKey for a member of another query.
         """
-        query, version, tail = _split(member)
+        query, version, tail = split_member(member)
         if query != self.query:
             raise NotAKey(show(member), f"it is an entry of {query}, not of {self.query}")
-        tokens = _full(tail, params, member)
+        tokens = full_tokens(tail, params, member)
         shard = self._shard(tokens)
         key = f"{root_of(self.namespace, shard)}{ENTRY}{member}"
         return EntryKey(shard, member, tokens, key, query, version)
@@ -233,6 +153,17 @@ class KeyFactory:
             place = self._place(name)
             tokens[name] = self._kinds[place].encode(self._check(place, value))
         return tokens
+
+    def from_text(self, name: str, text: str) -> object:
+        """The canonical value of a param that a person typed as `name=text`.
+
+        Raises UnknownParam or ParamError.
+        """
+        place = self._place(name)
+        try:
+            return self._kinds[place].from_text(text)
+        except Misfit as misfit:
+            raise ParamError(self.query, name + misfit.path, misfit.shown, misfit.expected) from None
 
     def matches(self, tokens: str, partial: Mapping[str, str]) -> bool:
         """Whether the tokens' text of an entry has these tokens for these params."""

@@ -1,3 +1,26 @@
-"""One Lua script an operation; the files are package data."""
+"""The atomic operations of a shard, one Lua file each; `_`-files are shared text that the others open with."""
 
 from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+_REMOVERS = frozenset({"remove", "invalidate"})
+
+
+@cache
+def source(name: str) -> str:
+    """The whole text of script `name`: the shared opening, then the file itself."""
+    room = files(__name__)
+    parts = ["_prelude.lua"]
+    if name in _REMOVERS:
+        parts.append("_remove.lua")
+    parts.append(f"{name}.lua")
+    return "\n".join((room / part).read_text("utf-8") for part in parts)
+
+
+@cache
+def sha1(name: str) -> str:
+    """What EVALSHA calls script `name` by."""
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()

@@ -12,16 +12,16 @@ import fcntl
 import itertools
 import os
 import select
-import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from warmer.errors import ServerNotStarted
+from warmer.testing.leftovers import remove, temporary_folder
 from warmer.testing.tether import adopt_orphans
 from warmer.testing.wait import wait_until
 
@@ -104,21 +104,22 @@ def keep(record: Path, owner: int) -> None:
 
     adopt_orphans()  # the server detaches itself from whoever starts it
 
-    # Under the temporary folder itself: the package opens all folders above its data to the server's user.
-    pgdata = Path(tempfile.mkdtemp(prefix="warmer-pg-"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # Right under the temporary folder: the package opens all folders above its data to the server's user.
+    pgdata = temporary_folder("warmer-pg-")
+    server = get_server(pgdata, cleanup_mode="stop")
     try:
-        server = get_server(pgdata, cleanup_mode="stop")
-        # The data are gone in a minute; what the tests rely on (crashes of processes) needs no fsync.
+        # The data are gone in a minute, and what tests rely on (crashes of processes) needs no fsync.
         server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
         server.psql("SELECT pg_reload_conf();")
         written = record.with_suffix(".new")
         written.write_text(server.get_uri())
         written.rename(record)
         _wait_gone(owner)
+    finally:
         server.cleanup()
         _reap()
-    finally:
-        shutil.rmtree(pgdata, ignore_errors=True)
+        remove(pgdata)
         record.unlink(missing_ok=True)
 
 

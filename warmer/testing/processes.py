@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Self, TypedDict, Unpack
 
 from warmer.errors import ServerNotStarted
 from warmer.testing.failures import ChildEnded
+from warmer.testing.leftovers import remove, temporary_folder
 from warmer.testing.tether import spawn
 from warmer.testing.wait import wait_until
 
@@ -53,8 +53,11 @@ class ChildProcess:
         self.name = name or Path(self.argv[0]).name
         self.cwd = cwd
         self.env = _environment(env or {})
-        self._own_log = log_path is None
-        self.log_path = log_path or _temporary_log(self.name)
+        self._own_folder: Path | None = None
+        if log_path is None:
+            self._own_folder = temporary_folder("warmer-log-")
+            log_path = self._own_folder / f"{self.name}.log"
+        self.log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._started_in = 0
 
@@ -185,8 +188,8 @@ class ChildProcess:
     def close(self) -> None:
         """`stop`, and remove the log unless its place was given."""
         self.stop()
-        if self._own_log:
-            self.log_path.unlink(missing_ok=True)
+        if self._own_folder is not None:
+            remove(self._own_folder)
 
     def __enter__(self) -> Self:
         return self.start() if not self.running else self
@@ -240,12 +243,6 @@ def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
         else:
             env[name] = value
     return env
-
-
-def _temporary_log(name: str) -> Path:
-    handle, path = tempfile.mkstemp(prefix=f"warmer-{name}-", suffix=".log")
-    os.close(handle)
-    return Path(path)
 
 
 def _read_gone(path: Path) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import shutil
 import socket
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 from warmer.errors import ServerNotStarted
 from warmer.testing.failures import ChildEnded
+from warmer.testing.leftovers import remove, temporary_folder
 from warmer.testing.processes import ChildProcess
 from warmer.testing.wait import wait_until
 
@@ -52,10 +52,10 @@ class _Server:
         unless asked for. password: sets requirepass. binary: the program, by default the product's.
         """
         self._own_dir = data_dir is None
-        self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="warmer-server-"))
+        self.data_dir = data_dir or temporary_folder("warmer-server-")
         self.data_dir.mkdir(parents=True, exist_ok=True)
         # Kernels take about 100 bytes of path, less than pytest's tmp_path may need: a short one of its own.
-        self._socket_dir = Path(tempfile.mkdtemp(prefix="warmer-s-")) if unix_socket else None
+        self._socket_dir = temporary_folder("warmer-s-") if unix_socket else None
         self.socket_path = self._socket_dir / "server.sock" if self._socket_dir else None
         self.port = port
         self.password = password
@@ -147,9 +147,9 @@ class _Server:
         """Stop it and remove what was temporary."""
         self.stop()
         if self._own_dir:
-            shutil.rmtree(self.data_dir, ignore_errors=True)
+            remove(self.data_dir)
         if self._socket_dir is not None:
-            shutil.rmtree(self._socket_dir, ignore_errors=True)
+            remove(self._socket_dir)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -203,7 +203,7 @@ class _Server:
         def answers() -> bool:
             if not child.running:
                 raise ChildEnded(self.product, child.returncode or 0, "answering PING", child.tail())
-            return self._ping(port) in (b"+PONG", b"-NOAUTH")
+            return self._answers(port)
 
         wait_until(
             answers,
@@ -211,17 +211,23 @@ class _Server:
             description=lambda: f"{self.product} to answer PING. The end of its log:\n{child.tail()}",
         )
 
-    def _ping(self, port: int) -> bytes:
-        """The first word of the answer to PING: +PONG, -NOAUTH (it is up), -LOADING, or nothing."""
+    def _answers(self, port: int) -> bool:
+        """Whether PING is answered, and by this very server: another may have the port."""
         where = ("127.0.0.1", port) if port else str(self.socket_path)
+        commands = [("INFO", "server"), ("PING",), ("QUIT",)]
+        if self.password is not None:
+            commands.insert(0, ("AUTH", self.password))
         with socket.socket(socket.AF_INET if port else socket.AF_UNIX) as connection:
             connection.settimeout(1.0)
             try:
                 connection.connect(where)
-                connection.sendall(b"PING\r\n")
-                return connection.recv(100).split(maxsplit=1)[0]
-            except (OSError, IndexError):
-                return b""
+                connection.sendall(b"".join(map(_packed, commands)))
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            except OSError:
+                return False
+        if b"-NOAUTH" in answer:  # args ask for credentials that this class does not know; it is up
+            return True
+        return b"+PONG" in answer and f"process_id:{self.pid}\r\n".encode() in answer
 
 
 class ValkeyServer(_Server):
@@ -273,3 +279,8 @@ def _free_port() -> int:
                 continue
         return port
     raise ServerNotStarted("server", f"no free port on loopback from {_PORTS.start} to {_PORTS.stop - 1}")
+
+
+def _packed(command: tuple[str, ...]) -> bytes:
+    parts = [part.encode() for part in command]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)

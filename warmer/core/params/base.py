@@ -86,6 +86,16 @@ class ParamType(ABC):
             raise Misfit(token, f"a token of {self.name}") from broken
         raise Misfit(token, f"a token of {self.name}")
 
+    def from_text(self, text: str) -> object:
+        """The canonical value of a text that a person typed, as at a shell; nothing in it is escaped.
+
+        Raises Misfit when it is not one. None is typed as `~`, a tuple as `a;b`.
+        """
+        try:
+            return self.check(self.read(text))
+        except (ValueError, ArithmeticError) as broken:
+            raise Misfit(text, self.name) from broken
+
     @abstractmethod
     def read(self, token: str) -> object:
         """`decode` without its check. Raises ValueError or ArithmeticError for what it can't read."""

@@ -66,6 +66,12 @@ class EnumParam(ParamType):
             raise ValueError("no such member")
         return self._cls[name]
 
+    def from_text(self, text: str) -> object:
+        """The member of this name."""
+        if text in self._cls.__members__:
+            return self._cls[text]
+        raise Misfit(text, f"one of {', '.join(self._cls.__members__)}")
+
 
 class LiteralParam(ParamType):
     """A Literal's values of one type: what that type accepts, cut down to these."""
@@ -111,3 +117,7 @@ class LiteralParam(ParamType):
     def read(self, token: str) -> object:
         """As the values' type does, and one of these."""
         return self.check(self._base.read(token))
+
+    def from_text(self, text: str) -> object:
+        """As the values' type does, and one of these."""
+        return self.check(self._base.from_text(text))

@@ -52,6 +52,14 @@ class TupleParam(ParamType):
             raise ValueError("not as many items as the tuple has")
         return tuple(kind.read(item) for kind, item in zip(types, items, strict=True))
 
+    def from_text(self, text: str) -> object:
+        """The items with `;` between them."""
+        items = text.split(";") if text else []
+        types = self._types(len(items))
+        if types is None:
+            raise Misfit(text, self.name)
+        return tuple(kind.from_text(item) for kind, item in zip(types, items, strict=True))
+
     def _types(self, length: int) -> tuple[ParamType, ...] | None:
         if self._variadic:
             return self._items * length
@@ -108,6 +116,14 @@ class RecordParam(ParamType):
             raise ValueError("not as many items as the class has fields")
         fields = zip(self._fields.items(), items, strict=True)
         return self._made({name: kind.read(item) for (name, kind), item in fields})
+
+    def from_text(self, text: str) -> object:
+        """The fields in their order, with `;` between them."""
+        items = text.split(";") if text else []
+        if len(items) != len(self._fields):
+            raise Misfit(text, f"{'; '.join(self._fields)} of {self.name}")
+        fields = zip(self._fields.items(), items, strict=True)
+        return self.check(self._made({name: kind.from_text(item) for (name, kind), item in fields}))
 
     def _made(self, fields: dict[str, object]) -> object:
         try:

@@ -83,3 +83,10 @@ class DatetimeParam(ParamType):
         day, hour, minute, second, fraction, zone = match.groups()
         text = f"{day}T{hour}:{minute}:{second}.{fraction or '000000'}"
         return datetime.fromisoformat(text + "+00:00" if zone else text)
+
+    def from_text(self, text: str) -> object:
+        """Any ISO 8601 form that Python reads, `2026-11-22T10:15-05:00` for one, and the token's own."""
+        try:
+            return self.check(self.read(text) if _DATETIME(text) else datetime.fromisoformat(text))
+        except ValueError as broken:
+            raise Misfit(text, self.name) from broken

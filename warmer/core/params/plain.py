@@ -47,6 +47,10 @@ class TextParam(ParamType):
         """The text, unescaped."""
         return unescape(token)
 
+    def from_text(self, text: str) -> str:
+        """The text as it is."""
+        return text
+
 
 class BytesParam(ParamType):
     """`bytes`: any; not bytearray or memoryview, which may change after the call."""
@@ -69,6 +73,10 @@ class BytesParam(ParamType):
     def read(self, token: str) -> bytes:
         """The bytes, unescaped."""
         return unescape_bytes(token)
+
+    def from_text(self, text: str) -> bytes:
+        """The text in UTF-8; bytes that a shell could not decode come back as they were."""
+        return text.encode("utf-8", "surrogateescape")
 
 
 class IntParam(ParamType):
@@ -116,13 +124,13 @@ class BoolParam(ParamType):
 
     def read(self, token: str) -> bool:
         """The bool."""
-        return {"true": True, "false": False}[self._known(token)]
-
-    @staticmethod
-    def _known(token: str) -> str:
         if token not in ("true", "false"):
             raise ValueError("neither true nor false")
-        return token
+        return token == "true"
+
+    def from_text(self, text: str) -> object:
+        """`true` or `false`, in any case."""
+        return super().from_text(text.lower())
 
 
 class FloatParam(ParamType):

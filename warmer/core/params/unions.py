@@ -8,6 +8,7 @@ is no number here, as everywhere in Warmer: `True` and `1` are different params.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,6 +91,21 @@ class UnionParam(ParamType):
         if not mark or tag not in self._alternatives:
             raise ValueError("not tagged with a type of the union")
         return self._alternatives[tag].read(inner)
+
+    def from_text(self, text: str) -> object:
+        """What the one type that accepts the text makes of it; `int~3` says which type is meant."""
+        if text == "~" and self._none:
+            return None
+        tag, mark, rest = text.partition("~")
+        if mark and tag in self._alternatives:
+            return self._alternatives[tag].from_text(rest)
+        found: dict[str, object] = {}
+        for name, alternative in self._alternatives.items():
+            with contextlib.suppress(Misfit):
+                found[name] = alternative.from_text(text)
+        if len(found) == 1:
+            return found.popitem()[1]
+        raise Misfit(text, f"one of {', '.join(f'{name}~{text}' for name in found)}" if found else self.name)
 
     def _accepting(self, value: object) -> tuple[str, object]:
         telling: Misfit | None = None

@@ -1,0 +1,43 @@
+"""Names: what an invalidation can hit. The fence stamps names; member lists hang under them.
+
+A name never carries a query's version: an old process and a new one invalidate each other's entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+def entry_name(query: str, tail: str) -> str:
+    """The name of one entry; `tail` is what follows the version in its member (tokens, or their digest)."""
+    return f"e:{query}:{tail}"
+
+
+def query_name(query: str) -> str:
+    """The name of every entry of a query."""
+    return f"q:{query}"
+
+
+def owner_name(scope: str, token: str) -> str:
+    """The name of every entry private to one identity; `token` is the canonical text of the scope's param."""
+    return f"o:{scope}:{token}"
+
+
+def table_name(table: str) -> str:
+    """The name of every entry that depends on any row of a table."""
+    return f"t:{table}"
+
+
+def row_name(table: str, values: Mapping[str, str]) -> str:
+    """The name of the entries that depend on rows whose columns equal these canonical tokens."""
+    return f"c:{table}:" + ",".join(f"{column}={values[column]}" for column in sorted(values))
+
+
+def tag_name(tag: str) -> str:
+    """The name of every entry under a tag."""
+    return f"g:{tag}"
+
+
+def tag_names(tags: Iterable[str]) -> list[str]:
+    """`tag_name` of each, without repeats, in a fixed order."""
+    return [tag_name(tag) for tag in sorted(set(tags))]

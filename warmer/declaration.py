@@ -1,0 +1,188 @@
+"""From a decorated function to a query: every mistake is an error here, where it was made, and nothing is registered."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Collection, Mapping
+from types import SimpleNamespace
+from typing import Any, Final
+
+from warmer.core.keys import KeyFactory
+from warmer.core.signature import Params, read_params
+from warmer.core.values import Codec
+from warmer.dependencies import Dependencies, read_dependencies
+from warmer.errors import (
+    IdentityUnscoped,
+    InvalidOption,
+    UnstorableResult,
+    UnsupportedSignature,
+    did_you_mean,
+    show,
+)
+from warmer.errors.root import hint
+from warmer.options import MISSES, Options, one_of, seconds, whole
+from warmer.reading import Reading
+from warmer.runtime.process import Runtime
+from warmer.settings import Settings
+
+
+class Public:
+    """The scope of a query whose results anybody may see."""
+
+    def __repr__(self) -> str:
+        """As it is written."""
+        return "PUBLIC"
+
+
+PUBLIC: Final = Public()
+UNSAID: Final = Public()
+
+KEEPS: Final[Mapping[Any, Any]] = {True: "always", False: "never", "while_read": "while_read"}
+
+
+def declare(
+    fn: Callable[..., Any],
+    *,
+    settings: Settings,
+    runtime_of: Callable[[], Runtime],
+    name: str | None,
+    version: str | None,
+    depends_on: Mapping[Any, Any] | str,
+    tags: Collection[str],
+    scope: object,
+    resources: Mapping[str, Callable[[], Any]],
+    options: Mapping[str, Any],
+) -> Reading[Any]:
+    """Everything about a query that its decorator says, checked. Raises DecorationError."""
+    query = name or _dotted(fn)
+    if name is not None and (not isinstance(name, str) or not name):
+        raise InvalidOption(query, "name", show(name), "a text that is not empty")
+    checked = read_options(query, options)
+    _check_resources(fn, query, resources)
+    params = read_params(fn, query, tuple(resources))
+    owner = _scope(query, scope, params, settings)
+    codec = Codec(_result_of(fn, query), query, settings.compress_over, settings.max_value_bytes)
+    keys = KeyFactory(
+        settings.namespace,
+        settings.shards,
+        query,
+        version or codec.type_digest,
+        params.signature,
+        params.types,
+    )
+    dependencies: Dependencies = read_dependencies(query, params.types, depends_on, tags, owner)
+    return Reading(
+        query,
+        fn,
+        inspect.iscoroutinefunction(fn),
+        checked,
+        keys,
+        codec,
+        dependencies,
+        dict(resources),
+        runtime_of,
+    )
+
+
+def read_options(query: str, given: Mapping[str, Any]) -> Options:
+    """The options of `cached`, checked one by one. Raises InvalidOption."""
+    ttl_s = seconds(query, "ttl", given["ttl"], above=True)
+    grace = given["grace"]
+    grace_s = ttl_s if grace is None else seconds(query, "grace", grace)
+    keep = given["keep_warm"]
+    one_of(query, "keep_warm", keep, tuple(KEEPS))
+    idle = given["idle_after"]
+    idle_s = 2 * ttl_s if idle is None else seconds(query, "idle_after", idle, above=True)
+    one_of(query, "miss", given["miss"], MISSES)
+    one_of(query, "consistency", given["consistency"], ("eventual", "strict"))
+    early = given["early"]
+    if isinstance(early, bool) or not isinstance(early, (int, float)) or not 0 <= early <= 100:
+        raise InvalidOption(query, "early", show(early), "a number from 0 to 100 (0: off)")
+    priority = given["priority"]
+    if priority is not None and (whole(query, "priority", priority, 0) > 9):
+        raise InvalidOption(query, "priority", show(priority), "a whole number from 0 (first) to 9, or None")
+    return Options(
+        ttl_s=ttl_s,
+        grace_s=grace_s,
+        keep=KEEPS[keep],
+        idle_s=idle_s,
+        max_kept=whole(query, "max_kept", given["max_kept"], 0),
+        consistency=given["consistency"],
+        stale_after_write_s=seconds(query, "stale_after_write", given["stale_after_write"]),
+        min_interval_s=seconds(query, "min_interval", given["min_interval"]),
+        miss=given["miss"],
+        wait_s=seconds(query, "wait", given["wait"]),
+        timeout_s=seconds(query, "timeout", given["timeout"], above=True),
+        early=float(early),
+        near_s=seconds(query, "near", given["near"]),
+        sensitive=bool(given["sensitive"]),
+        queue=given["queue"],
+        priority=priority,
+    )
+
+
+def _dotted(fn: Callable[..., Any]) -> str:
+    if not callable(fn) or inspect.isclass(fn) or not hasattr(fn, "__qualname__"):
+        raise UnsupportedSignature(
+            show(fn), "is not a function", "Decorate a function: `@flights.cached(ttl=300)` above its `def`."
+        )
+    dotted = f"{fn.__module__}.{fn.__qualname__}"
+    if "<locals>" in fn.__qualname__ or "<lambda>" in fn.__qualname__:
+        raise UnsupportedSignature(
+            dotted,
+            "is inside another function, so no worker can find it by its path",
+            'Move it to module level, or give it a name: `@flights.cached(ttl=..., name="carrier_delays")`.',
+        )
+    return dotted
+
+
+def _check_resources(fn: Callable[..., Any], query: str, resources: Mapping[str, Callable[[], Any]]) -> None:
+    """Resources are the first positional params, in the order of `resources`, so that the call's type can lose them."""
+    if not isinstance(resources, Mapping):
+        raise InvalidOption(query, "resources", show(resources), 'a mapping, as in {"session": SessionLocal}')
+    parameters = [p for p in inspect.signature(fn).parameters.values()]
+    first = [p.name for p in parameters[: len(resources)] if p.kind is not p.KEYWORD_ONLY]
+    if first != list(resources):
+        raise InvalidOption(
+            query,
+            "resources",
+            show(list(resources)),
+            f"the function's first params in their order; they are {first}",
+        )
+    for name, factory in resources.items():
+        if not callable(factory):
+            raise InvalidOption(query, f"resources[{name!r}]", show(factory), "a function that opens it")
+
+
+def _scope(query: str, scope: object, params: Params, settings: Settings) -> str | None:
+    if isinstance(scope, str):
+        if scope not in params.types:
+            suggestion = did_you_mean(scope, params.types)
+            raise InvalidOption(
+                query, "scope", show(scope), f"one of its params. {hint(suggestion, params.types)}"
+            )
+        return scope
+    if scope is not UNSAID and scope is not PUBLIC:
+        raise InvalidOption(query, "scope", show(scope), "PUBLIC or the name of one of its params")
+    if scope is UNSAID:
+        for param in params.types:
+            if param.lower() in settings.identity_params:
+                raise IdentityUnscoped(query, param)
+    return None
+
+
+def _result_of(fn: Callable[..., Any], query: str) -> Any:
+    annotations = getattr(inspect.unwrap(fn), "__annotations__", {})
+    if "return" not in annotations:
+        raise UnstorableResult("nothing that is annotated", query, "write `-> list[Row]` or what it returns")
+    holder = SimpleNamespace(__annotations__={"return": annotations["return"]})
+    names = getattr(inspect.unwrap(fn), "__globals__", {})
+    try:
+        return typing.get_type_hints(holder, globalns=names, include_extras=True)["return"]
+    except (NameError, AttributeError, SyntaxError, TypeError) as exc:
+        raise UnstorableResult(
+            str(annotations["return"]),
+            query,
+            f"the annotation can't be resolved where it is declared ({exc})",
+        ) from exc

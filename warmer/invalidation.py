@@ -1,0 +1,88 @@
+"""Invalidations: stamp the fence first, in every shard, then remove; done when all is removed.
+
+Removing takes only what was loaded before the stamp, so a value that is loaded anew meanwhile stays. Each script
+holds the server for about a millisecond at most; a large invalidation is many of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from warmer.core.names import owner_name, query_name, tag_names
+from warmer.errors import InvalidOption, show
+
+if TYPE_CHECKING:
+    from warmer.reading import Reading
+    from warmer.runtime.process import Runtime
+
+
+def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, ...]) -> int:
+    """One entry, in every version of its query; how many values went."""
+    entry = reading.entry(args)
+    name = reading.names_of(reading.params(args), entry).fence_only[0]
+    runtime.counts.add("invalidations")
+    return runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
+
+
+def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str, Any]) -> int:
+    """Every entry of a query whose params have these values. The whole query is stamped: its loads begin anew."""
+    if not some:
+        raise InvalidOption(
+            reading.name, "invalidate_where", "no params", "at least one; invalidate_all() drops every entry"
+        )
+    partial = reading.keys.partial(**some)
+    return _invalidate_indexed(runtime, reading, lambda tokens: reading.keys.matches(tokens, partial))
+
+
+def invalidate_query(runtime: Runtime, reading: Reading[Any]) -> int:
+    """Every entry of a query, in every version."""
+    return _invalidate_indexed(runtime, reading, lambda _: True)
+
+
+def _invalidate_indexed(runtime: Runtime, reading: Reading[Any], wanted: Callable[[str], bool]) -> int:
+    store, removed = runtime.store, 0
+    runtime.counts.add("invalidations")
+    stamps = store.stamp_names([query_name(reading.name)])
+    for shard, stamp in enumerate(stamps):
+        for page in store.indexed(shard, reading.name):
+            known = store.params_of(shard, [member for member in page if ":#" in member])
+            hit = [m for m in page if wanted(known.get(m) or m.partition(":")[2])]
+            removed += store.remove(shard, stamp, reading.options.stale_us, "", hit)
+    return removed
+
+
+def invalidate_names(runtime: Runtime, names: Collection[str], stale_us_of: Callable[[str], int]) -> int:
+    """Every entry listed under one of these names; how many went.
+
+    stale_us_of: what a query, by its escaped name, says of `stale_after_write`.
+    """
+    store, removed = runtime.store, 0
+    runtime.counts.add("invalidations")
+    stamps = store.stamp_names(list(names))
+    for shard, stamp in enumerate(stamps):
+        for name in names:
+            for page in store.members(shard, name):
+                for stale_us, members in _by_grace(page, stale_us_of).items():
+                    removed += store.remove(shard, stamp, stale_us, name, members)
+    return removed
+
+
+def invalidate_tags(runtime: Runtime, tags: Iterable[str], stale_us_of: Callable[[str], int]) -> int:
+    """Every entry under one of these tags."""
+    given = list(tags)
+    if not given or any(not isinstance(tag, str) or not tag for tag in given):
+        raise InvalidOption("invalidate_tags", "tags", show(given), "one or more texts that are not empty")
+    return invalidate_names(runtime, tag_names(given), stale_us_of)
+
+
+def forget(runtime: Runtime, scope: str, token: str) -> int:
+    """Every entry private to one identity; nothing of it is served any more, stale_after_write or not."""
+    return invalidate_names(runtime, [owner_name(scope, token)], lambda _: 0)
+
+
+def _by_grace(members: Iterable[str], stale_us_of: Callable[[str], int]) -> dict[int, list[str]]:
+    grouped: dict[int, list[str]] = {}
+    for member in members:
+        grouped.setdefault(stale_us_of(member.partition("@")[0]), []).append(member)
+    return grouped

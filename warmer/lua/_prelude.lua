@@ -1,0 +1,114 @@
+-- _prelude.lua: what every script opens with: the clock, the stamps, the life, the leases of a shard.
+-- KEYS[1]  root    the shard's root; every other key is root .. something, so all of them share its hash tag.
+--                  (Members of a name are not known before the script runs, so they can't all be in KEYS.)
+-- ARGV[1]  life    the caller's idea of the server's life, 8 bytes
+local root, life = KEYS[1], ARGV[1]
+
+local function text(number) return string.format('%.0f', number) end
+
+-- Server time in microseconds. root..'clock' is an offset that only tests set.
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2] + tonumber(redis.call('GET', root .. 'clock') or 0)
+end
+
+local now = clock()
+
+-- The next stamp of the shard: it only grows, and is never below the clock, so it grows over a restart.
+local function next_stamp()
+  local stamp = math.max(now, tonumber(redis.call('GET', root .. 'seq') or 0) + 1)
+  redis.call('SET', root .. 'seq', text(stamp))
+  return stamp
+end
+
+-- The first script of a new life records it; a script of a superseded life is turned away before it writes.
+local current_life = redis.call('HGET', root .. 'life', 'current')
+if current_life ~= life then
+  if redis.call('HEXISTS', root .. 'life', 'was:' .. life) == 1 then
+    return redis.error_reply('WARMERLIFE this connection knows an earlier life of the server')
+  end
+  redis.call('HSET', root .. 'life', 'current', life, 'since', text(next_stamp()), 'was:' .. life, text(now))
+end
+
+local function split(record)
+  local fields = {}
+  for field in string.gmatch(record, '[^ ]+') do fields[#fields + 1] = field end
+  return fields
+end
+
+-- A live lease under root..hash, or nil. Record: "token stamp expires deadline life".
+-- Leases have no TTL of their own: an eviction policy must not be able to take one.
+local function live_lease(hash, member)
+  local record = redis.call('HGET', root .. hash, member)
+  if not record then return nil end
+  local f = split(record)
+  if f[5] ~= life or tonumber(f[3]) <= now then
+    redis.call('HDEL', root .. hash, member)
+    return nil
+  end
+  return {token = f[1], stamp = tonumber(f[2]), expires = tonumber(f[3]), deadline = tonumber(f[4])}
+end
+
+local function write_lease(hash, member, lease)
+  redis.call('HSET', root .. hash, member, table.concat(
+    {lease.token, text(lease.stamp), text(lease.expires), text(lease.deadline), life}, ' '))
+end
+
+-- The newest stamp among ARGV[first..last] as names, not below the floor.
+local function newest_fence(first, last)
+  local newest = tonumber(redis.call('GET', root .. 'floor') or 0)
+  for i = first, last do
+    local stamp = redis.call('ZSCORE', root .. 'fence', ARGV[i])
+    if stamp and tonumber(stamp) > newest then newest = tonumber(stamp) end
+  end
+  return newest
+end
+
+-- Wakes the processes that wait for this entry. A wake-up only says "read again".
+local function wake(member)
+  if redis.call('SREM', root .. 'waiting', member) == 1 then
+    redis.call('PUBLISH', root .. 'wake', member)
+  end
+end
+
+-- Header of an entry's blob: see warmer/core/header.py for the layout.
+local function read_header(blob)
+  if not blob or #blob < 64 or string.byte(blob, 1) ~= 193 then return nil end
+  local flags = string.byte(blob, 2)
+  local stamp, stored_at, fresh_until, grace_until, due_at, cost = struct.unpack('<dddddI4', blob, 13)
+  return {flags = flags, life = string.sub(blob, 5, 12), stamp = stamp, stored_at = stored_at,
+          fresh_until = fresh_until, grace_until = grace_until, due_at = due_at, cost = cost}
+end
+
+local function header_of(member)
+  return read_header(redis.call('GETRANGE', root .. 'e:' .. member, 0, 63))
+end
+
+-- A member's query: the text before the version.
+local function query_of(member) return string.match(member, '^[^@]*') end
+
+-- Heat of an entry: "last_read reads_per_second idle_after ttl first_read admitted"; idle_after 0: kept for good.
+local function heat_of(member)
+  local record = redis.call('HGET', root .. 'heat', member)
+  if not record then return nil end
+  local f = split(record)
+  return {last_read = tonumber(f[1]), rate = tonumber(f[2]), idle_us = tonumber(f[3]), ttl_us = tonumber(f[4]),
+          first_read = tonumber(f[5]), admitted = f[6] == '1'}
+end
+
+local function write_heat(member, heat)
+  redis.call('HSET', root .. 'heat', member, table.concat({text(heat.last_read),
+    string.format('%.3f', heat.rate), text(heat.idle_us), text(heat.ttl_us), text(heat.first_read),
+    heat.admitted and '1' or '0'}, ' '))
+end
+
+-- Counts an entry as done or failed in each run that waits for it.
+local function settle_runs(member, field)
+  local runs = redis.call('HGET', root .. 'warming', member)
+  if not runs then return end
+  redis.call('HDEL', root .. 'warming', member)
+  for _, run in ipairs(split(runs)) do
+    redis.call('HINCRBY', root .. 'run:' .. run, field, 1)
+    redis.call('HSET', root .. 'run:' .. run, 'moved_at', text(now))
+  end
+end

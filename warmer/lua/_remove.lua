@@ -1,0 +1,40 @@
+-- _remove.lua: how one member's value goes, for the scripts that remove.
+
+-- Makes a kept entry due at once, unless a message for it is already on its way and nobody loads it yet.
+local function rewarm(member)
+  local index = root .. 'index:' .. query_of(member)
+  local score = redis.call('ZSCORE', index, member)
+  if not score then return end
+  if tonumber(score) == math.huge then
+    if redis.call('EXISTS', root .. 'e:' .. member) == 0 then redis.call('ZREM', index, member) end
+    return
+  end
+  local claimed = redis.call('ZSCORE', root .. 'claims', member)
+  if claimed and tonumber(claimed) > now and not live_lease('leases', member) then return end
+  redis.call('ZREM', root .. 'claims', member)
+  redis.call('ZADD', index, text(now), member)
+end
+
+-- Removes the member's value if its lease stamp is older than the invalidation. stale_us > 0 keeps it, marked, for
+-- that long at most after the first invalidation that hit it (stale_after_write). Returns whether it was there.
+local function remove(member, stamp, stale_us)
+  local header = header_of(member)
+  local gone = false
+  if header and header.stamp < stamp then
+    local key = root .. 'e:' .. member
+    local marked = math.floor(header.flags / 4) % 2 == 1
+    if stale_us > 0 and header.life == life and not marked and header.grace_until > now then
+      local keep_until = math.min(header.grace_until, now + stale_us)
+      redis.call('SETRANGE', key, 1, string.char(header.flags + 4))
+      redis.call('SETRANGE', key, 28, struct.pack('<ddd', 0, keep_until, 0))
+      redis.call('PEXPIRE', key, text(math.ceil((keep_until - now) / 1000)))
+      gone = true
+    elseif not (stale_us > 0 and marked) then
+      redis.call('UNLINK', key)
+      gone = true
+    end
+  end
+  redis.call('HDEL', root .. 'failures', member)
+  rewarm(member)
+  return gone
+end

@@ -1,0 +1,116 @@
+-- commit.lua: swap the value in, if and only if the lease is current and nothing it stands under was invalidated.
+-- KEYS[1]  root
+-- ARGV[1]  life        ARGV[2] member      ARGV[3] token      ARGV[4] stamp of the lease, as granted
+-- ARGV[5]  payload     ARGV[6] flags       ARGV[7] cost_us    ARGV[8] owner (8 bytes)
+-- ARGV[9]  ttl_us      ARGV[10] grace_us   ARGV[11] wait_us: how long the entry had been due when the load began
+-- ARGV[12] early       ARGV[13] draw: an Exp(1) draw          ARGV[14] keep: "never" | "always" | "while_read"
+-- ARGV[15] idle_us     ARGV[16] max_kept   ARGV[17] version   ARGV[18] tokens of the params, "" unless digested
+-- ARGV[19] how many of the names that follow only serve the fence (they need no member list)
+-- ARGV[20..] names
+-- returns  {"stored", now, header (64 bytes)} | {"refused", now} | {"lost", now}
+-- why      a check in Python and then SET could overwrite what a newer holder wrote, or bring back what was invalidated
+local member, token, payload = ARGV[2], ARGV[3], ARGV[5]
+local query = query_of(member)
+local index = root .. 'index:' .. query
+
+local function pack_header(stamp, fresh_until, grace_until, due_at)
+  return struct.pack('<BBI2', 193, tonumber(ARGV[6]), 0) .. life
+    .. struct.pack('<dddddI4', stamp, now, fresh_until, grace_until, due_at, tonumber(ARGV[7])) .. ARGV[8]
+end
+
+local lease = live_lease('leases', member)
+if not lease or lease.token ~= token then
+  local aside = live_lease('doomed', member)
+  if not aside or aside.token ~= token then
+    local stored = redis.call('GETRANGE', root .. 'e:' .. member, 0, 63)
+    local header = read_header(stored)
+    -- The call was repeated because its reply was lost: it did store.
+    if header and header.stamp == tonumber(ARGV[4]) then return {'stored', text(now), stored} end
+    return {'lost', text(now)}
+  end
+  lease = {stamp = aside.stamp, doomed = true}
+end
+
+if lease.doomed or newest_fence(20, #ARGV) >= lease.stamp then
+  redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)
+  -- What readers of other processes that began before this load are waiting for; see "handed" in acquire.lua.
+  if redis.call('SISMEMBER', root .. 'waiting', member) == 1 then
+    redis.call('SET', root .. 'handoff:' .. member, pack_header(lease.stamp, 0, 0, 0) .. payload, 'PX', 2000)
+  end
+  if not lease.doomed then
+    local score = tonumber(redis.call('ZSCORE', index, member) or 'inf')
+    if score and score < math.huge then redis.call('ZADD', index, text(now), member) end
+    redis.call('ZREM', root .. 'claims', member)
+  end
+  wake(member)
+  return {'refused', text(now)}
+end
+
+-- Recent waits and costs of the query, for the lead: a high quantile of what was measured, this load among it.
+local recent = root .. 'recent:' .. query
+redis.call('LPUSH', recent, ARGV[11] .. ' ' .. ARGV[7])
+redis.call('LTRIM', recent, 0, 31)
+local waits, costs = {}, {}
+for _, sample in ipairs(redis.call('LRANGE', recent, 0, -1)) do
+  local f = split(sample)
+  local wait = tonumber(f[1])
+  if wait >= 0 then waits[#waits + 1] = wait end
+  costs[#costs + 1] = tonumber(f[2])
+end
+local function high(samples)
+  if #samples == 0 then return 0 end
+  table.sort(samples)
+  return samples[math.ceil(0.9 * #samples)]
+end
+
+local ttl, cost = tonumber(ARGV[9]), tonumber(ARGV[7])
+local fresh_until = now + ttl
+local grace_until = fresh_until + tonumber(ARGV[10])
+local lead = high(waits) + math.max(cost, high(costs))
+local wanted = fresh_until - lead - tonumber(ARGV[12]) * cost * tonumber(ARGV[13])
+local due_at = math.max(wanted, now + ttl / 2)
+if fresh_until - lead < now + ttl / 2 then
+  redis.call('HSET', root .. 'overloaded', query, text(now))
+end
+
+local header = pack_header(lease.stamp, fresh_until, grace_until, due_at)
+redis.call('SET', root .. 'e:' .. member, header .. payload, 'PX', text(math.ceil((ttl + tonumber(ARGV[10])) / 1000)))
+
+-- Kept warm or not: the index holds every entry of the query, at +inf when nothing is to refresh it by itself.
+local kept, heat = ARGV[14] == 'always', heat_of(member)
+if ARGV[14] == 'while_read' and heat and heat.admitted then kept = now - heat.last_read < heat.idle_us end
+local score = redis.call('ZSCORE', index, member)
+if kept and (not score or tonumber(score) == math.huge)
+   and redis.call('ZCOUNT', index, '-inf', '(+inf') >= tonumber(ARGV[16]) then
+  kept = false
+  redis.call('HINCRBY', root .. 'over', query, 1)
+end
+redis.call('ZADD', index, kept and text(due_at) or '+inf', member)
+redis.call('SADD', root .. 'queries', query)
+redis.call('ZADD', root .. 'versions:' .. query, 'GT', text(grace_until), ARGV[17])
+redis.call('ZREMRANGEBYSCORE', root .. 'versions:' .. query, '-inf', text(now - 3600000000))
+if ARGV[18] ~= '' then redis.call('HSET', root .. 'params', member, ARGV[18]) end
+
+for i = 20 + tonumber(ARGV[19]), #ARGV do
+  local set = root .. 'members:' .. ARGV[i]
+  redis.call('SADD', set, member)
+  -- Members whose value has expired go by sampling: each commit looks at two, so at most a third are dead.
+  for _, other in ipairs(redis.call('SRANDMEMBER', set, 2)) do
+    if redis.call('EXISTS', root .. 'e:' .. other) == 0 then redis.call('SREM', set, other) end
+  end
+end
+for _, other in ipairs(redis.call('ZRANDMEMBER', index, 2)) do
+  if redis.call('EXISTS', root .. 'e:' .. other) == 0
+     and tonumber(redis.call('ZSCORE', index, other)) == math.huge then
+    redis.call('ZREM', index, other)
+    redis.call('HDEL', root .. 'params', other)
+    redis.call('HDEL', root .. 'loaded', other)
+  end
+end
+
+redis.call('ZREM', root .. 'claims', member)
+redis.call('HDEL', root .. 'leases', member)
+redis.call('HDEL', root .. 'failures', member)
+settle_runs(member, 'done')
+wake(member)
+return {'stored', text(now), header}

@@ -1,0 +1,19 @@
+-- invalidate.lua: one entry, in every version of its query: stamp its name, then remove.
+-- KEYS[1]  root
+-- ARGV[1]  life
+-- ARGV[2]  name of the entry, without version
+-- ARGV[3]  query
+-- ARGV[4]  what follows the version in a member (":<tokens>")
+-- ARGV[5]  stale_us
+-- ARGV[6]  version of the caller
+-- returns  {"removed", now, how many values went, stamp}
+-- why      an old process and a new one invalidate each other's entries
+local stamp = next_stamp()
+redis.call('ZADD', root .. 'fence', text(stamp), ARGV[2])
+local versions, removed, seen = redis.call('ZRANGE', root .. 'versions:' .. ARGV[3], 0, -1), 0, false
+for _, version in ipairs(versions) do seen = seen or version == ARGV[6] end
+if not seen then versions[#versions + 1] = ARGV[6] end
+for _, version in ipairs(versions) do
+  if remove(ARGV[3] .. '@' .. version .. ARGV[4], stamp, tonumber(ARGV[5])) then removed = removed + 1 end
+end
+return {'removed', text(now), removed, text(stamp)}

@@ -1,0 +1,313 @@
+"""The namespace: where queries and plans are declared, and what invalidates across them."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import threading
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from warmer import invalidation
+from warmer.core.names import tag_name
+from warmer.core.tokens import escape
+from warmer.declaration import UNSAID, Public, declare
+from warmer.errors import (
+    DuplicatePlan,
+    DuplicateQuery,
+    InvalidOption,
+    UnknownPlan,
+    UnknownQuery,
+    did_you_mean,
+    show,
+)
+from warmer.plans import Plan, Trigger, read_rate
+from warmer.query import AsyncQuery, Query
+from warmer.reading import Reading
+from warmer.runtime.modes import identity, past
+from warmer.runtime.process import Runtime
+from warmer.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Duration = float | timedelta
+
+
+class Decorator(Protocol):
+    """What `cached(...)` gives: it makes a query of a function, typed as the function is."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[R]], /) -> AsyncQuery[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Query[P, R]: ...
+
+
+class ResourceDecorator(Protocol):
+    """The same where the function's first param is a resource, which the call does not have."""
+
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], Awaitable[R]], /) -> AsyncQuery[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], R], /) -> Query[P, R]: ...
+
+
+class Warmer:
+    """A namespace of queries and plans. Making one connects to nothing.
+
+    settings: see docs/configuration.md; what is not given here comes from WARMER_... in the environment, then from
+    [tool.warmer] in pyproject.toml. Raises ConfigurationError with every problem at once.
+    """
+
+    def __init__(self, namespace: str, /, **settings: Any) -> None:
+        self.namespace = namespace
+        self.settings = Settings.load(namespace, settings)
+        self.queries: dict[str, Query[Any, Any]] = {}
+        self.plans: dict[str, Plan] = {}
+        self._readings: dict[str, Reading[Any]] = {}
+        self._on_query: list[Callable[[Reading[Any]], None]] = []
+        self._runtime: Runtime | None = None
+        self._lock = threading.Lock()
+        self._celery: Any = None
+
+    def __repr__(self) -> str:
+        """Its name."""
+        return f"<Warmer {self.namespace!r}: {len(self.queries)} queries, {len(self.plans)} plans>"
+
+    # -- declaring
+
+    @overload
+    def cached(
+        self, *, ttl: Duration, resources: Mapping[str, Callable[[], Any]], grace: Duration | None = ...,
+        name: str | None = ..., version: str | None = ..., depends_on: Mapping[Any, Any] | str = ...,
+        tags: Collection[str] = ..., scope: str | Public = ..., keep_warm: bool | Literal["while_read"] = ...,
+        idle_after: Duration | None = ..., max_kept: int = ..., consistency: Literal["eventual", "strict"] = ...,
+        stale_after_write: Duration = ..., min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ...,
+        wait: Duration = ..., timeout: Duration = ..., early: float = ..., near: Duration = ...,
+        batch: Callable[..., Any] | None = ..., sensitive: bool = ..., queue: str | None = ...,
+        priority: int | None = ...,
+    ) -> ResourceDecorator: ...  # fmt: skip
+    @overload
+    def cached(
+        self, *, ttl: Duration, grace: Duration | None = ..., name: str | None = ..., version: str | None = ...,
+        depends_on: Mapping[Any, Any] | str = ..., tags: Collection[str] = ..., scope: str | Public = ...,
+        keep_warm: bool | Literal["while_read"] = ..., idle_after: Duration | None = ..., max_kept: int = ...,
+        consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
+        min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
+        timeout: Duration = ..., early: float = ..., near: Duration = ..., batch: Callable[..., Any] | None = ...,
+        sensitive: bool = ..., queue: str | None = ..., priority: int | None = ...,
+    ) -> Decorator: ...  # fmt: skip
+    def cached(
+        self,
+        *,
+        ttl: Duration,
+        resources: Mapping[str, Callable[[], Any]] | None = None,
+        grace: Duration | None = None,
+        name: str | None = None,
+        version: str | None = None,
+        depends_on: Mapping[Any, Any] | str = {},
+        tags: Collection[str] = (),
+        scope: str | Public = UNSAID,
+        keep_warm: bool | Literal["while_read"] = "while_read",
+        idle_after: Duration | None = None,
+        max_kept: int = 10_000,
+        consistency: Literal["eventual", "strict"] = "eventual",
+        stale_after_write: Duration = 0,
+        min_interval: Duration = 0,
+        miss: Literal["load", "wait", "raise"] = "load",
+        wait: Duration = 5,
+        timeout: Duration = 30,
+        early: float = 1.0,
+        near: Duration = 0,
+        batch: Callable[..., Any] | None = None,
+        sensitive: bool = False,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> Any:
+        """Make a query of a function: its result is kept in Redis, warm and right.
+
+        Durations are seconds or timedeltas. ttl: how long an entry is fresh. grace: how long after that it may be
+        served stale (default: ttl). name: default the function's dotted path. version: default a digest of the
+        return type. depends_on: {Table: columns that equal params of these names}. tags: texts with {params}.
+        scope: PUBLIC, or the param whose identity alone may see the result. resources: {"session": SessionLocal},
+        opened for each load and given as the first arguments. keep_warm: "while_read" · True · False, for at most
+        max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write: how long an invalidated
+        value may still be served. min_interval: between two loads. miss: "load" · "wait" · "raise". wait: for
+        another's load. timeout: of a load. early: beta of XFetch, 0 is off.
+
+        Raises DecorationError where anything can't be meant; the query is not registered then.
+        """
+        options = {key: value for key, value in locals().items() if key not in ("self", "resources")}
+        opened = {} if resources is None else resources
+
+        def decorate(fn: Callable[..., Any]) -> Query[Any, Any]:
+            reading = declare(
+                fn, settings=self.settings, runtime_of=self.runtime, name=name, version=version,
+                depends_on=depends_on, tags=tags, scope=scope, resources=opened, options=options,
+            )  # fmt: skip
+            return self._register(reading)
+
+        return decorate
+
+    def plan(self, trigger: Trigger, *, rate: str | float | None = None, name: str | None = None) -> Any:
+        """Make a plan of a generator of handles: at each firing of `trigger` they are loaded, at `rate` at most.
+
+        Raises InvalidOption, DuplicatePlan.
+        """
+
+        def decorate(entries: Callable[[], Iterable[Any]]) -> Callable[[], Iterable[Any]]:
+            called: str = name or getattr(entries, "__name__", "")
+            if not hasattr(trigger, "next_after"):
+                raise InvalidOption(called, "trigger", show(trigger), "cron(...) or every(...)")
+            where = _place(entries)
+            known = self.plans.get(called)
+            if known is not None and _place(known.entries) != where:
+                raise DuplicatePlan(called, _place(known.entries), where)
+            about = inspect.getdoc(entries) or ""
+            self.plans[called] = Plan(called, trigger, entries, read_rate(called, rate), about)
+            return entries
+
+        return decorate
+
+    def query(self, name: str) -> Query[Any, Any]:
+        """The query of this name; the end of a dotted name will do where it is the only one. Raises UnknownQuery."""
+        if name in self.queries:
+            return self.queries[name]
+        ends = [known for known in self.queries if known.endswith(f".{name}")]
+        if len(ends) == 1:
+            return self.queries[ends[0]]
+        raise UnknownQuery(name, tuple(sorted(self.queries)), did_you_mean(name, self.queries))
+
+    def find_plan(self, name: str) -> Plan:
+        """The plan of this name. Raises UnknownPlan."""
+        if name not in self.plans:
+            raise UnknownPlan(name, tuple(sorted(self.plans)), did_you_mean(name, self.plans))
+        return self.plans[name]
+
+    # -- invalidating across queries
+
+    def invalidate_tags(self, *tags: str) -> int:
+        """Drop every entry under one of these tags; how many went."""
+        return invalidation.invalidate_tags(self.runtime(), tags, self._stale_us)
+
+    async def ainvalidate_tags(self, *tags: str) -> int:
+        """`invalidate_tags`, from asyncio."""
+        return await self.runtime().on_thread(self.invalidate_tags, *tags)
+
+    def forget(self, **owner: Any) -> int:
+        """Drop every entry private to one identity, as in forget(user_id=42); how many went."""
+        if len(owner) != 1:
+            raise InvalidOption(
+                "forget", "owner", show(owner), "one scope and its value, as in forget(user_id=42)"
+            )
+        scope, value = next(iter(owner.items()))
+        removed = 0
+        for token in self._owner_tokens(scope, value):
+            removed += invalidation.forget(self.runtime(), scope, token)
+        return removed
+
+    async def aforget(self, **owner: Any) -> int:
+        """`forget`, from asyncio."""
+        return await self.runtime().on_thread(lambda: self.forget(**owner))
+
+    def _owner_tokens(self, scope: str, value: Any) -> set[str]:
+        kinds = [r.keys.types[scope] for r in self._readings.values() if r.dependencies.scope == scope]
+        if not kinds:
+            scopes = {r.dependencies.scope for r in self._readings.values() if r.dependencies.scope}
+            raise InvalidOption(
+                "forget", "owner", show(scope), f"a scope of a query: {', '.join(sorted(scopes))}"
+            )
+        return {kind.encode(kind.check(value)) for kind in kinds}
+
+    def _stale_us(self, query: str) -> int:
+        reading = next((r for name, r in self._readings.items() if escape(name) == query), None)
+        return reading.options.stale_us if reading else 0
+
+    # -- in a load, and around reads
+
+    def tag(self, *tags: str) -> None:
+        """Inside a load: the value stands under these tags, too."""
+        mode = past.get()
+        if mode is None or not mode.loading:
+            raise InvalidOption("tag", "call", "outside of a load", "made inside a query's function")
+        mode.found.update(tag_name(tag) for tag in tags)
+
+    @contextlib.contextmanager
+    def identity(self, **owner: Any) -> Iterator[None]:
+        """Within it, a scoped read for anybody else is refused with IdentityRefused."""
+        token = identity.set({**(identity.get() or {}), **owner})
+        try:
+            yield
+        finally:
+            identity.reset(token)
+
+    # -- the process's part
+
+    def runtime(self) -> Runtime:
+        """This process's runtime: made at the first use, and anew after a fork. Raises ServerError."""
+        runtime = self._runtime
+        if runtime is not None and runtime.pid == os.getpid():
+            return runtime
+        with self._lock:
+            if self._runtime is None or self._runtime.pid != os.getpid():
+                runtime = Runtime(self.namespace, self.settings)
+                runtime.start()
+                self._runtime = runtime
+            return self._runtime
+
+    def close(self) -> None:
+        """Give back what this process holds and disconnect; the next use begins anew."""
+        with self._lock:
+            runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            runtime.close()
+
+    @property
+    def celery(self) -> Any:
+        """The Celery application whose tasks are this namespace's queries. Imports Celery."""
+        if self._celery is None:
+            from warmer.worker.app import build
+
+            self._celery = build(self)
+        return self._celery
+
+    @property
+    def readings(self) -> Mapping[str, Reading[Any]]:
+        """Every query by name, as workers and schedulers need it."""
+        return self._readings
+
+    def on_query(self, call: Callable[[Reading[Any]], None]) -> None:
+        """Have `call` be told of each query: those that are there, and those still to come."""
+        self._on_query.append(call)
+        for reading in list(self._readings.values()):
+            call(reading)
+
+    def _register(self, reading: Reading[Any]) -> Query[Any, Any]:
+        place = _place(reading.fn)
+        for known in self._readings.values():
+            same_name, same_place = known.name == reading.name, _place(known.fn) == place
+            if same_name != same_place and (same_name or not place.startswith("<")):
+                if same_place and known.fn is reading.fn:
+                    continue  # one function on purpose under two names
+                raise DuplicateQuery(reading.name, _told(known.fn), _told(reading.fn))
+        query: Query[Any, Any] = AsyncQuery(reading) if reading.is_async else Query(reading)
+        self._readings[reading.name] = reading
+        self.queries[reading.name] = query
+        for call in self._on_query:
+            call(reading)
+        return query
+
+
+def _place(fn: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    if code is None:
+        return repr(fn)
+    return f"{os.path.realpath(code.co_filename) if code.co_filename[:1] != '<' else code.co_filename}:{code.co_firstlineno}"
+
+
+def _told(fn: Callable[..., Any]) -> str:
+    return f"{fn.__module__}.{getattr(fn, '__qualname__', fn)} ({_place(fn)})"
+
+
+__all__ = ["Warmer"]

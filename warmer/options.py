@@ -1,0 +1,96 @@
+"""The options of a query, checked where it is declared."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from warmer.errors import InvalidOption, show
+
+Seconds = float | timedelta
+Keep = Literal["never", "always", "while_read"]
+Miss = Literal["load", "wait", "raise"]
+
+MISSES = ("load", "wait", "raise")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How an entry is kept: times in seconds as given by the user; see `Warmer.cached` for their meaning."""
+
+    ttl_s: float
+    grace_s: float
+    keep: Keep = "while_read"
+    idle_s: float = 0.0
+    max_kept: int = 10_000
+    consistency: Literal["eventual", "strict"] = "eventual"
+    stale_after_write_s: float = 0.0
+    min_interval_s: float = 0.0
+    miss: Miss = "load"
+    wait_s: float = 5.0
+    timeout_s: float = 30.0
+    early: float = 1.0
+    near_s: float = 0.0
+    sensitive: bool = False
+    queue: str | None = None
+    priority: int | None = None
+
+    @property
+    def ttl_us(self) -> int:
+        """How long an entry is fresh, in microseconds."""
+        return round(self.ttl_s * 1e6)
+
+    @property
+    def grace_us(self) -> int:
+        """How long after that it may be served stale, in microseconds."""
+        return round(self.grace_s * 1e6)
+
+    @property
+    def idle_us(self) -> int:
+        """How long an unread entry is kept warm, in microseconds."""
+        return round(self.idle_s * 1e6)
+
+    @property
+    def timeout_us(self) -> int:
+        """How long a load may take, in microseconds."""
+        return round(self.timeout_s * 1e6)
+
+    @property
+    def stale_us(self) -> int:
+        """How long an invalidated value may still be served, in microseconds."""
+        return round(self.stale_after_write_s * 1e6)
+
+    @property
+    def interval_us(self) -> int:
+        """The least time between two loads, in microseconds."""
+        return round(self.min_interval_s * 1e6)
+
+
+def seconds(where: str, option: str, value: object, *, above: bool = False) -> float:
+    """A duration in seconds. Raises InvalidOption for what is not a number or timedelta, or is below 0 (`above`: or 0)."""
+    expected = f"a number of seconds (or a timedelta) {'above 0' if above else 'of 0 or more'}"
+    if isinstance(value, timedelta):
+        given = value.total_seconds()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        given = float(value)
+    else:
+        raise InvalidOption(where, option, show(value), expected)
+    # A century bounds what microsecond doubles and Redis' own expiry can hold.
+    if not math.isfinite(given) or given < 0 or (above and given == 0) or given > 3.2e9:
+        raise InvalidOption(where, option, show(value), expected)
+    return given
+
+
+def one_of(where: str, option: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Raises InvalidOption unless `value` is one of `allowed`."""
+    if not any(value is each or (type(value) is type(each) and value == each) for each in allowed):
+        raise InvalidOption(where, option, show(value), " or ".join(repr(each) for each in allowed))
+
+
+def whole(where: str, option: str, value: object, least: int) -> int:
+    """A whole number of `least` or more, else InvalidOption."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidOption(where, option, show(value), f"a whole number of {least} or more")
+    return value

@@ -1,0 +1,190 @@
+"""One query, ready to be read: its key's builder, its decoder, its names, and the steps of a read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, read_times
+from warmer.core.keys import EntryKey, KeyFactory
+from warmer.core.values import Codec
+from warmer.dependencies import Dependencies, Names
+from warmer.entry import Entry
+from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ServerError
+from warmer.options import Options
+from warmer.runtime.contract import Outcome, Reader
+from warmer.runtime.modes import identity, past
+
+if TYPE_CHECKING:
+    from warmer.runtime.process import Runtime
+
+R = TypeVar("R")
+Args = tuple[Any, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Reading(Generic[R]):
+    """What a query was declared as. One a query; immutable after registration."""
+
+    name: str
+    fn: Callable[..., Any]
+    is_async: bool
+    options: Options
+    keys: KeyFactory
+    codec: Codec
+    dependencies: Dependencies
+    resources: Mapping[str, Callable[[], Any]]
+    runtime_of: Callable[[], Runtime]
+
+    # -- the steps of a read
+
+    def hit(self, runtime: Runtime, key: bytes, args: Args, blob: bytes, life: bytes) -> Entry[R] | None:
+        """The entry, if what Redis holds may be served now; asks for its refresh when it is due.
+
+        A blob that is corrupt, foreign, of an earlier life of the server or of another owner is a miss.
+        """
+        times = read_times(blob)
+        if times is None:
+            runtime.counts.add("corrupt_entries")
+            return None
+        flags, of_life, stamp, stored_at, fresh_until, grace_until, due_at, cost_us, owner = times
+        now = runtime.store.now_us()
+        if of_life != life or not now < grace_until:
+            return None
+        if self.dependencies.scope is not None or owner != PUBLIC_OWNER:
+            if owner != self.owner_of(self.params(args)):
+                runtime.counts.add("foreign_entries")
+                return None
+        try:
+            value = self.codec.decode(flags & ~INVALIDATED, memoryview(blob)[HEADER_SIZE:])
+        except CorruptEntry:
+            runtime.counts.add("corrupt_entries")
+            return None
+        runtime.tallies.add(key, self.options)
+        if now < due_at:
+            state = "fresh"
+        else:
+            state = "early" if now < fresh_until else "stale"
+            runtime.ask(self, lambda: self.entry(args), key, int(stamp), self.params(args))
+        return Entry(value, max(0.0, (now - stored_at) / 1e6), state, int(stamp), cost_us / 1e6, key.decode())  # type: ignore[arg-type]  # the literal of `state`
+
+    def peek(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | None:
+        """One GET, and what may be served of it. A server that is away is a miss."""
+        try:
+            blob, life = runtime.store.get(key)
+        except ServerError:
+            runtime.counts.add("reads_around")
+            return None
+        return None if blob is None else self.hit(runtime, key, args, blob, life)
+
+    def peek_many(self, runtime: Runtime, calls: list[tuple[bytes, Args]]) -> list[Entry[R] | None]:
+        """`peek` of many entries, in one round trip."""
+        if not calls:
+            return []
+        try:
+            blobs, life = runtime.store.get_many([key for key, _ in calls])
+        except ServerError:
+            runtime.counts.add("reads_around")
+            return [None] * len(calls)
+        return [
+            None if blob is None else self.hit(runtime, key, args, blob, life)
+            for (key, args), blob in zip(calls, blobs, strict=True)
+        ]
+
+    def wish(self, args: Args, miss: str) -> tuple[EntryKey, dict[str, Any], Reader]:
+        """What a reader that found nothing joins with. Raises CacheMiss."""
+        entry, params = self.entry(args), self.params(args)
+        if miss == "raise":
+            raise CacheMiss(self.name, entry.params)
+        return entry, params, Reader(loads=miss == "load")
+
+    def settle(self, runtime: Runtime, key: bytes, outcome: Outcome) -> Entry[R]:
+        """The entry that a flight gave. Raises what the load raised."""
+        if outcome.error is not None:
+            raise outcome.error
+        header = Header.read(outcome.blob)
+        if header is None:
+            raise CorruptEntry("a flight gave no entry")
+        value = self.codec.decode(header.flags & ~INVALIDATED, memoryview(outcome.blob)[HEADER_SIZE:])
+        runtime.tallies.add(key, self.options)
+        return Entry(
+            value, 0.0, "loaded", int(header.stamp), header.cost_us / 1e6, key.decode(), outcome.waited_s
+        )
+
+    def check_identity(self, args: Args) -> None:
+        """Within `identity(...)`, a scoped read for anybody else is refused. Raises IdentityRefused."""
+        scope, acting = self.dependencies.scope, identity.get()
+        if scope is None or acting is None or scope not in acting:
+            return
+        kind = self.keys.types[scope]
+        if kind.encode(kind.check(acting[scope])) != kind.encode(self.params(args)[scope]):
+            raise IdentityRefused(self.name, scope)
+
+    # -- what it is
+
+    def params(self, args: Args) -> dict[str, Any]:
+        """Canonical arguments by name."""
+        return dict(zip(self.keys.names, args, strict=True))
+
+    def entry(self, args: Args) -> EntryKey:
+        """The key of the entry with these canonical arguments."""
+        positional, keywords = self.keys.call(args)
+        return self.keys.entry(*positional, **keywords)
+
+    def names_of(self, params: Mapping[str, Any], entry: EntryKey) -> Names:
+        """The entry's names."""
+        return self.dependencies.names_of(params, entry.tail[1:])
+
+    def owner_of(self, params: Mapping[str, Any]) -> bytes:
+        """The digest of the entry's owner."""
+        return self.dependencies.owner_of(params)
+
+    def encode(self, value: Any) -> tuple[int, bytes]:
+        """Flags and payload of a value."""
+        return self.codec.encode(value)
+
+    def call(self, params: Mapping[str, Any]) -> Any:
+        """Run the function, with its resources opened: the value, or a coroutine of it.
+
+        Inside a load, what it stands under is noted: the outer value depends on it, too.
+        """
+        args = tuple(params[name] for name in self.keys.names)
+        positional, keywords = self.keys.call(args)
+        around = past.get()
+        if around is not None and around.loading:
+            around.found.update(self.names_of(params, self.entry(args)).listed)
+        if self.is_async:
+            return self._call_async(positional, keywords)
+        with self._opened() as resources:
+            return self.fn(*resources, *positional, **keywords)
+
+    async def _call_async(self, positional: Args, keywords: dict[str, Any]) -> Any:
+        async with contextlib.AsyncExitStack() as stack:
+            resources = []
+            for factory in self.resources.values():
+                made = factory()
+                if hasattr(made, "__aenter__"):
+                    made = await stack.enter_async_context(made)
+                elif hasattr(made, "__enter__"):
+                    made = stack.enter_context(made)
+                elif hasattr(made, "aclose"):
+                    stack.push_async_callback(made.aclose)
+                elif hasattr(made, "close"):
+                    stack.callback(made.close)
+                resources.append(made)
+            return await self.fn(*resources, *positional, **keywords)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[list[Any]]:
+        with contextlib.ExitStack() as stack:
+            resources = []
+            for factory in self.resources.values():
+                made = factory()
+                if hasattr(made, "__enter__"):
+                    made = stack.enter_context(made)
+                elif hasattr(made, "close"):
+                    stack.callback(made.close)
+                resources.append(made)
+            yield resources

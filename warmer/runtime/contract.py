@@ -1,0 +1,74 @@
+"""What the runtime needs to know of a query, and what it tells a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from warmer.core.keys import EntryKey
+from warmer.dependencies import Names
+from warmer.options import Options
+
+
+class Loadable(Protocol):
+    """A query, as far as loading it goes."""
+
+    name: str
+    options: Options
+    is_async: bool
+
+    def names_of(self, params: Mapping[str, Any], entry: EntryKey) -> Names:
+        """Every name that the entry stands under, as far as its params tell."""
+
+    def owner_of(self, params: Mapping[str, Any]) -> bytes:
+        """8 bytes: the digest of the entry's owner, zeros when it is public."""
+
+    def call(self, params: Mapping[str, Any]) -> Any:
+        """Run the function with its resources opened: the value, or a coroutine of it."""
+
+    def encode(self, value: Any) -> tuple[int, bytes]:
+        """Flags and payload. Raises ResultNotStorable, ResultTooLarge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a reader's wish. Exactly one of `blob` and `error` is set, unless nothing was to do.
+
+    kind: "loaded" (by this process), "committed" (stored by anyone), "handed" (another's load, not stored),
+    "busy", "soon" (nothing was done), "failed".
+    """
+
+    kind: str
+    blob: bytes = b""
+    error: BaseException | None = None
+    waited_s: float = 0.0
+    load_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """One who waits for an entry. Times of the loop's clock; stamps of the server.
+
+    newer_than: a stored value is good enough if its lease stamp is later; None: only a load that begins after now.
+    waits: False for a message or a refresh in the background, which has nobody to answer to.
+    loads: False for one who waits for a worker. wait_us: how long the entry had been due (a message's), -1: unknown.
+    """
+
+    newer_than: int | None = 0
+    insist: bool = False
+    servable: bool = True
+    waits: bool = True
+    loads: bool = True
+    wait_us: int = -1
+    future: Future[Outcome] = field(default_factory=Future)
+    began: float = 0.0
+    deadline: float = 0.0
+    arrived: int | None = None
+
+    def finish(self, outcome: Outcome) -> None:
+        """Tell the reader, unless it has gone away."""
+        if self.future.done() or not self.future.set_running_or_notify_cancel():
+            return
+        self.future.set_result(outcome)

@@ -1,0 +1,99 @@
+"""Loads run clean: on a thread of Warmer's own, in an empty context, with what they need opened for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from warmer.runtime.modes import Past, past
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load gave: the value, how long it took, and the names it found on the way."""
+
+    value: Any
+    cost_us: int
+    found: frozenset[str]
+
+
+class LoadThread:
+    """Runs one piece of work on a new thread whose context is empty.
+
+    A thread a load, not a pool: a load that never returns must not hold a place that others need, and nothing that a
+    load leaves behind in thread-locals may reach the next one.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._thread = threading.Thread(
+            target=contextvars.Context().run, args=(work,), name=f"warmer-load-{name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+
+def run_load(
+    call: Callable[[], Any], around: Callable[[], Any] | None, loops: LoadLoop, timeout_s: float
+) -> Loaded:
+    """Run one load in this thread: `call` gives the value, or a coroutine that runs on the process's load loop.
+
+    around: makes a context manager that encloses the load. Raises what the load raises.
+    """
+    marker = Past(loading=True)
+    past.set(marker)
+    started = time.perf_counter()
+    if around is None:
+        value = _value(call, loops, timeout_s, marker)
+    else:
+        with around():
+            value = _value(call, loops, timeout_s, marker)
+    return Loaded(value, round((time.perf_counter() - started) * 1e6), frozenset(marker.found))
+
+
+def _value(call: Callable[[], Any], loops: LoadLoop, timeout_s: float, marker: Past) -> Any:
+    made = call()
+    if asyncio.iscoroutine(made):
+        return loops.run(made, timeout_s, marker)
+    return made
+
+
+class LoadLoop:
+    """One event loop a process on which all async loaders run, so that a module-level async engine works."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float, marker: Past) -> Any:
+        """The coroutine's result; it is cancelled after `timeout_s`."""
+
+        async def bounded() -> Any:
+            past.set(marker)
+            async with asyncio.timeout(timeout_s):
+                return await coroutine
+
+        # run_coroutine_threadsafe copies the caller's context into the task; the caller is a clean load thread.
+        return asyncio.run_coroutine_threadsafe(bounded(), self._running()).result()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+                threading.Thread(
+                    target=_run_forever, args=(self._loop,), name="warmer-async-loads", daemon=True
+                ).start()
+            return self._loop
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()

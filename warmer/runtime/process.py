@@ -1,0 +1,239 @@
+"""The runtime: what one process needs beyond plain reads, made at its first use and made anew after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import contextvars
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from warmer.core.keys import EntryKey
+from warmer.errors import RedisUnreachable, ServerError, TooManyConnections
+from warmer.runtime.contract import Loadable, Outcome, Reader
+from warmer.runtime.flights import Flight
+from warmer.runtime.heartbeat import Heartbeat, Ticker
+from warmer.runtime.loads import LoadLoop
+from warmer.runtime.tallies import Tallies
+from warmer.runtime.wakeups import Wakeups
+from warmer.settings import Settings
+from warmer.store.operations import Store
+
+log = logging.getLogger("warmer")
+_T = TypeVar("_T")
+
+# A process asks for the refresh of one entry at most this often.
+ASK_EVERY_S = 1.0
+RESYNC_EVERY_S = 3.0
+
+
+class Counts:
+    """What this process has done, by event; exported as metrics."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, event: str, n: int = 1) -> None:
+        """Count an event."""
+        with self._lock:
+            self._counts[event] += n
+
+    def snapshot(self) -> dict[str, int]:
+        """All counts so far."""
+        with self._lock:
+            return dict(self._counts)
+
+
+class Runtime:
+    """One namespace in one process: its store, its flights, its heartbeat."""
+
+    def __init__(self, namespace: str, settings: Settings) -> None:
+        self.pid = os.getpid()
+        self.settings = settings
+        self.store = Store(namespace, settings)
+        self.around_load: Callable[[], Any] | None = settings.around_load
+        self.load_loop = LoadLoop()
+        self.counts = Counts()
+        self.heartbeat = Heartbeat(self.store)
+        self.tallies = Tallies(self.store, self._shard_of)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._flights: dict[tuple[int, str], Flight] = {}
+        self._asked: dict[bytes, float] = {}
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakeups = Wakeups(self.store.connections, self.store.roots, self._woken, self._missed)
+        self._ticker = Ticker(
+            [
+                (settings.lease / 3, self.heartbeat.beat),
+                (settings.tally_interval, self.tallies.flush),
+                (RESYNC_EVERY_S, self.resync),
+            ]
+        )
+        self._closed = False
+        atexit.register(self.close)
+
+    # -- for readers
+
+    def start(self) -> None:
+        """Check the namespace and the server's clock, and begin to tick.
+
+        With the server away, reads go around it, and a later tick makes up for this. Raises ShardCountDiffers,
+        WrongRedisUrl, RedisRefused.
+        """
+        try:
+            self.resync()
+        except (RedisUnreachable, TooManyConnections) as exc:
+            log.warning("%s; reads load from the database until it is back", exc)
+        self._ticker.start()
+
+    def join(
+        self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
+    ) -> Future[Outcome]:
+        """Have the entry loaded, or wait for whoever loads it. From any thread; the future ends in every case."""
+        self.loop.call_soon_threadsafe(self._join, query, entry, params, reader)
+        return reader.future
+
+    def ask(
+        self, query: Loadable, entry: Callable[[], EntryKey], key: bytes, stamp: int, params: Any
+    ) -> None:
+        """A reader saw an entry that is due: say so, at most once a second, without keeping the reader."""
+        now = time.monotonic()
+        if self._asked.get(key, 0.0) > now:
+            return
+        if len(self._asked) > 10_000:
+            self._asked.clear()
+        self._asked[key] = now + ASK_EVERY_S
+        self._threads.submit(self._ask, query, entry(), stamp, params)
+
+    async def on_thread(self, call: Callable[..., _T], *args: Any) -> _T:
+        """The result of a blocking call made on one of the store's threads, from any event loop.
+
+        The call sees the caller's context; cancelling the wait does not undo the call.
+        """
+        context = contextvars.copy_context()
+        return await asyncio.wrap_future(self._threads.submit(context.run, call, *args))
+
+    def resync(self) -> None:
+        """Learn the server's clock and life anew."""
+        self.store.check_shards()
+        if self.store.connections.recheck_life():
+            log.info("the server has been restarted or has failed over; what was stored before is not served")
+        self.store.resync()
+
+    # -- for flights
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The runtime's own event loop; nothing of the user's ever runs on it."""
+        if self._loop is None:
+            with self._lock:
+                if self._loop is None:
+                    loop = asyncio.new_event_loop()
+                    # Made on the loop's own thread before anybody can use them.
+                    self.slots = asyncio.Semaphore(self.settings.max_loads)
+                    self.away_slots = asyncio.Semaphore(self.settings.redis_away_loads)
+                    threading.Thread(target=_serve, args=(loop,), name="warmer-flights", daemon=True).start()
+                    self._loop = loop
+        return self._loop
+
+    async def in_thread(self, call: Callable[..., _T], *args: Any) -> _T:
+        """The result of a blocking call, made on one of the store's threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: call(*args))
+
+    def hears(self) -> bool:
+        """Whether wake-ups were heard already; begins to listen if not."""
+        return self._wakeups.listen(0)
+
+    def wake(self, entry: EntryKey) -> None:
+        """Have those who wait for this entry here ask again."""
+        flight = self._flights.get((entry.shard, entry.member))
+        if flight:
+            flight.asked_at = 0.0
+            flight.changed.set()
+
+    def close(self) -> None:
+        """Give back what is held and stop the threads; further reads start anew. For the end of the process."""
+        if self._closed or os.getpid() != self.pid:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        self._ticker.stop()
+        self._wakeups.stop()
+        with contextlib.suppress(ServerError):
+            for lease in self.heartbeat.held():
+                self.store.release(lease)
+            self.tallies.flush()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
+
+    # -- on the loop
+
+    def _join(self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader) -> None:
+        at = (entry.shard, entry.member)
+        flight = self._flights.get(at)
+        if flight is None:
+            flight = self._flights[at] = Flight(self, query, entry, params)
+            flight.join(reader)
+            task = self.loop.create_task(self._fly(at, flight))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        else:
+            flight.join(reader)
+
+    async def _fly(self, at: tuple[int, str], flight: Flight) -> None:
+        try:
+            await flight.fly()
+        except BaseException as exc:
+            for reader in flight.readers:
+                reader.finish(Outcome("failed", error=exc))
+            raise
+        finally:
+            del self._flights[at]
+
+    def _woken(self, shard: int, member: str) -> None:
+        self.loop.call_soon_threadsafe(self._wake_member, shard, member)
+
+    def _wake_member(self, shard: int, member: str) -> None:
+        flight = self._flights.get((shard, member))
+        if flight:
+            flight.asked_at = 0.0
+            flight.changed.set()
+
+    def _missed(self) -> None:
+        self.loop.call_soon_threadsafe(self._wake_all)
+
+    def _wake_all(self) -> None:
+        for flight in self._flights.values():
+            flight.changed.set()
+
+    # -- on the store's threads
+
+    def _ask(self, query: Loadable, entry: EntryKey, stamp: int, params: Mapping[str, Any]) -> None:
+        try:
+            found = self.store.ask(entry)
+        except ServerError as exc:
+            log.debug("could not ask for a refresh of %s: %s", entry.member, exc)
+            return
+        self.counts.add(f"asks_{found}")
+        if found in ("overdue", "unswept") and self.settings.reader_refresh == "overdue":
+            reader = Reader(newer_than=stamp, servable=False, waits=False)
+            self.join(query, entry, params, reader)
+
+    def _shard_of(self, key: bytes) -> int:
+        return int(key[key.index(b":", key.index(b"{")) + 1 : key.index(b"}")])
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()

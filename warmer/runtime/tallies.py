@@ -1,0 +1,48 @@
+"""Reads are counted in the process and told now and then: admission to being kept warm, and what to refresh first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from warmer.options import Options
+from warmer.store.operations import Store, Tally
+
+
+class Tallies:
+    """Counts of reads by entry key.
+
+    Counting takes no lock: two threads may now and then lose a count between them, which a rate does not feel.
+    """
+
+    def __init__(self, store: Store, shard_of: Callable[[bytes], int]) -> None:
+        self._store = store
+        self._shard_of = shard_of
+        self.counts: dict[bytes, int] = {}
+        self.options: dict[bytes, Options] = {}
+        self._since = time.monotonic()
+
+    def add(self, key: bytes, options: Options) -> None:
+        """One read of the entry at `key`."""
+        counts = self.counts
+        counts[key] = counts.get(key, 0) + 1
+        if key not in self.options:
+            self.options[key] = options
+
+    def flush(self) -> None:
+        """Tell the server. What can't be told is dropped: counts are about now."""
+        counts, options = self.counts, self.options
+        self.counts, self.options = {}, {}
+        now = time.monotonic()
+        span_us, self._since = max(1, round((now - self._since) * 1e6)), now
+        by_shard: dict[int, list[Tally]] = {}
+        for key, reads in counts.items():
+            known = options.get(key)
+            if known is None or known.keep == "never":
+                continue
+            member = key.decode().partition("}:e:")[2]
+            by_shard.setdefault(self._shard_of(key), []).append(
+                Tally(member, reads, known.keep, known.ttl_us, known.idle_us, known.max_kept)
+            )
+        for shard, tallies in by_shard.items():
+            self._store.tally(shard, span_us, tallies)

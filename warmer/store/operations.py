@@ -1,0 +1,383 @@
+"""The store: what readers, workers and schedulers do to a namespace in Redis, one method an operation.
+
+Every method does its I/O in the calling thread. All stamps and times are the server's, in integer microseconds.
+Errors of the server come out as RedisUnreachable, RedisRefused or TooManyConnections.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal, TypeVar
+
+from warmer.core.keys import EntryKey, keyspace
+from warmer.core.tokens import escape
+from warmer.errors import InvalidationUnconfirmed, RedisUnreachable, ShardCountDiffers, TooManyConnections
+from warmer.settings import Settings
+from warmer.store.connections import Connections
+from warmer.store.scripts import Argument, Scripts, pack
+
+# 250 members keep remove.lua under about a millisecond, so no other client waits longer for it.
+CHUNK = 250
+# Names' stamps are let go past either; what a floor then refuses is a load older than a day.
+FENCE_NAMES = 200_000
+FENCE_AGE_US = 86_400_000_000
+PROTOCOL = 1
+
+_T = TypeVar("_T")
+AcquireKind = Literal["granted", "committed", "handed", "busy", "failed", "soon"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to load one entry: its stamp orders it against invalidations."""
+
+    entry: EntryKey
+    token: str
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """What acquire.lua answered. `stamp`: of the lease when granted, else the newest of the shard.
+
+    `blob`: the entry when committed or handed. `until`: when to ask again (busy, failed, soon).
+    `cause`: why the last load failed.
+    """
+
+    kind: AcquireKind
+    now: int
+    stamp: int = 0
+    blob: bytes = b""
+    until: int = 0
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a commit needs to know beside the lease; times in microseconds."""
+
+    payload: bytes
+    flags: int
+    cost_us: int
+    owner: bytes
+    ttl_us: int
+    grace_us: int
+    wait_us: int
+    early: float
+    draw: float
+    keep: str
+    idle_us: int
+    max_kept: int
+    fence_only: tuple[str, ...]
+    listed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One entry that a scheduler has claimed: what its message says."""
+
+    shard: int
+    member: str
+    stamp: int
+    due_at: int
+    tokens: str | None
+    cost_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Reads of one entry since the last report."""
+
+    member: str
+    reads: int
+    keep: str
+    ttl_us: int
+    idle_us: int
+    max_kept: int
+
+
+def _text(reply: Any) -> str:
+    return reply.decode("utf-8", "surrogatepass") if isinstance(reply, bytes) else str(reply)
+
+
+class Store:
+    """One namespace on one server."""
+
+    def __init__(self, namespace: str, settings: Settings) -> None:
+        self.namespace = namespace
+        self.settings = settings
+        self.connections = Connections(settings)
+        self.scripts = Scripts(self.connections, settings.redis_url)
+        self.roots = [keyspace(namespace, shard).root.encode() for shard in range(settings.shards)]
+        self.offset_us = 0.0  # server clock minus this process's
+        self._checked = False
+
+    # -- what every process does once, and now and then
+
+    def check_shards(self) -> None:
+        """Record the namespace's shard count, or refuse to work with another. Raises ShardCountDiffers."""
+        if self._checked:
+            return
+        conf = self.roots[0] + b"conf"
+        self.scripts.command("HSETNX", conf, "shards", self.settings.shards)
+        self.scripts.command("HSETNX", conf, "protocol", PROTOCOL)
+        recorded = int(self.scripts.command("HGET", conf, "shards"))
+        if recorded != self.settings.shards:
+            raise ShardCountDiffers(self.namespace, recorded, self.settings.shards)
+        self._checked = True
+
+    def resync(self) -> float:
+        """Estimate how far the server's clock is ahead of ours, in microseconds, from the quickest of 3 answers."""
+        best = float("inf")
+        for _ in range(3):
+            before = time.time()
+            seconds, micros = self.scripts.command("TIME")
+            after = time.time()
+            if after - before < best:
+                best = after - before
+                self.offset_us = int(seconds) * 1e6 + int(micros) - (before + after) / 2 * 1e6
+        moved = self.scripts.command("GET", self.roots[0] + b"clock")
+        self.offset_us += float(moved or 0)
+        return self.offset_us
+
+    def now_us(self) -> float:
+        """The server's time, as this process estimates it."""
+        return time.time() * 1e6 + self.offset_us
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.connections.close()
+
+    # -- loads
+
+    def acquire(
+        self,
+        entry: EntryKey,
+        names: Sequence[str],
+        token: str,
+        *,
+        timeout_us: int,
+        newer_than: int | None,
+        arrived: int | None = None,
+        insist: bool = False,
+        interval_us: int = 0,
+        servable: bool = True,
+        look: bool = False,
+    ) -> Acquired:
+        """Take the lease of an entry, or learn why there is nothing to load.
+
+        newer_than: a stored value whose stamp is later will do; None: none does. arrived: the stamp at which the
+        oldest waiting reader was there: the value of a later load may be handed to it even if it was not stored.
+        look: don't load, only wait for whoever does.
+        """
+        reply = self._run(
+            "acquire", entry.shard,
+            entry.member, token, round(self.settings.lease * 1e6), timeout_us,
+            "inf" if newer_than is None else newer_than, "inf" if arrived is None else arrived,
+            2 if look else int(insist), interval_us, int(servable), *names,
+        )  # fmt: skip
+        kind, now = _text(reply[0]), int(reply[1])
+        match kind:
+            case "granted":
+                return Acquired("granted", now, stamp=int(reply[2]))
+            case "committed" | "handed":
+                return Acquired(kind, now, blob=reply[2])
+            case "busy":
+                return Acquired("busy", now, stamp=int(reply[2]), until=now + int(reply[3]))
+            case "failed":
+                cause = _text(reply[3]).split(" ", 3)[3]
+                return Acquired("failed", now, until=int(reply[2]), cause=cause)
+            case _:
+                return Acquired("soon", now, until=int(reply[2]))
+
+    def extend(self, leases: Iterable[Lease]) -> dict[str, str]:
+        """Heartbeat: "held", "doomed" (an invalidation ended it) or "lost" for each lease's token."""
+        answers: dict[str, str] = {}
+        by_shard: dict[int, list[Lease]] = {}
+        for lease in leases:
+            by_shard.setdefault(lease.entry.shard, []).append(lease)
+        for shard, held in by_shard.items():
+            pairs = [part for lease in held for part in (lease.entry.member, lease.token)]
+            reply = self._run("extend", shard, round(self.settings.lease * 1e6), *pairs)
+            answers.update((lease.token, _text(answer)) for lease, answer in zip(held, reply, strict=True))
+        return answers
+
+    def commit(self, lease: Lease, what: Commit) -> tuple[str, bytes]:
+        """("stored", header) | ("refused", b"") | ("lost", b""): see commit.lua."""
+        entry = lease.entry
+        reply = self._run(
+            "commit", entry.shard,
+            entry.member, lease.token, lease.stamp, what.payload, what.flags, min(what.cost_us, 2**32 - 1),
+            what.owner, what.ttl_us, what.grace_us, what.wait_us, repr(what.early), repr(what.draw), what.keep,
+            what.idle_us, what.max_kept, escape(entry.version), entry.params if entry.digested else "",
+            len(what.fence_only), *what.fence_only, *what.listed,
+        )  # fmt: skip
+        return _text(reply[0]), reply[2] if len(reply) > 2 else b""
+
+    def fail(self, lease: Lease, cause: str, jitter: float, keep: str) -> int:
+        """End the lease of a failed load; the server time before which nobody tries again, 0 if it was lost."""
+        entry = lease.entry
+        reply = self._run("fail", entry.shard, entry.member, lease.token, cause, repr(jitter), keep)
+        return int(reply[2]) if len(reply) > 2 else 0
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back without a result."""
+        self._run("release", lease.entry.shard, lease.entry.member, lease.token)
+
+    def ask(self, entry: EntryKey) -> str:
+        """Move the entry's due time to now; what was found: see ask.lua."""
+        reply = self._run(
+            "ask", entry.shard, entry.member, round(self.settings.claim * 1e6),
+            max(2_000_000, round(self.settings.sweep_interval * 10e6)),
+            entry.params if entry.digested else "",
+        )  # fmt: skip
+        return _text(reply[0])
+
+    def tally(self, shard: int, span_us: int, tallies: Sequence[Tally]) -> None:
+        """Report reads of entries of one shard."""
+        for some in chunks(tallies, 100):
+            args: list[Argument] = [span_us]
+            for t in some:
+                args += [t.member, t.reads, t.keep, t.ttl_us, t.idle_us, t.max_kept]
+            self._run("tally", shard, *args)
+
+    # -- invalidation
+
+    def stamp_now(self, entry: EntryKey) -> int:
+        """A new stamp of the entry's shard: what was loaded before it is older."""
+        reply = self._run("stamp", entry.shard, FENCE_NAMES, FENCE_AGE_US)
+        return int(reply[2])
+
+    def invalidate_entry(self, entry: EntryKey, name: str, stale_us: int) -> int:
+        """One entry, in every version of its query. Returns how many values went."""
+        return int(
+            self.confirmed(
+                (name,),
+                lambda: self._run(
+                    "invalidate",
+                    entry.shard,
+                    name,
+                    escape(entry.query),
+                    entry.tail,
+                    stale_us,
+                    escape(entry.version),
+                )[2],
+            )
+        )
+
+    def stamp_names(self, names: Sequence[str]) -> list[int]:
+        """Raise the fence of these names in every shard. Returns each shard's stamp."""
+        stamps = []
+        for shard in range(self.settings.shards):
+            stamp = 0
+            for some in chunks(names, 1000):
+                reply = self.confirmed(some, lambda s=shard, n=some: self._stamp(s, n))
+                stamp = stamp or int(reply)
+            stamps.append(stamp)
+        return stamps
+
+    def _stamp(self, shard: int, names: Sequence[str]) -> int:
+        return int(self._run("stamp", shard, FENCE_NAMES, FENCE_AGE_US, *names)[2])
+
+    def remove(self, shard: int, stamp: int, stale_us: int, name: str, members: Sequence[str]) -> int:
+        """Take the values of these members that are older than `stamp`; how many went."""
+        removed = 0
+        for some in chunks(members, CHUNK):
+            removed += int(
+                self.confirmed(
+                    (name or "members",),
+                    lambda m=some: self._run("remove", shard, stamp, stale_us, name, *m)[2],
+                )
+            )
+        return removed
+
+    def confirmed(self, names: Sequence[str], action: Any) -> Any:
+        """Repeat an idempotent step until the server has answered, for `invalidate_timeout` at most."""
+        deadline = time.monotonic() + self.settings.invalidate_timeout
+        while True:
+            try:
+                return action()
+            except (RedisUnreachable, TooManyConnections) as exc:
+                if time.monotonic() >= deadline:
+                    raise InvalidationUnconfirmed(tuple(names), str(exc)) from exc
+                time.sleep(0.02)
+
+    def members(self, shard: int, name: str) -> Iterator[list[str]]:
+        """The members under a name, a page at a time: every one that was there throughout."""
+        for page in self._scan("SSCAN", self.roots[shard] + f"members:{name}".encode()):
+            yield page
+
+    def indexed(self, shard: int, query: str) -> Iterator[list[str]]:
+        """The members of a query's index, a page at a time."""
+        for page in self._scan("ZSCAN", self.roots[shard] + f"index:{escape(query)}".encode()):
+            yield page[::2]
+
+    def params_of(self, shard: int, members: Sequence[str]) -> dict[str, str]:
+        """Tokens of members whose key is a digest."""
+        if not members:
+            return {}
+        reply = self.scripts.command("HMGET", self.roots[shard] + b"params", *members)
+        return {m: _text(t) for m, t in zip(members, reply, strict=True) if t is not None}
+
+    def _scan(self, command: str, key: bytes) -> Iterator[list[str]]:
+        cursor = b"0"
+        while True:
+            reply = self.confirmed(
+                (command,), lambda: self.scripts.command(command, key, cursor, "COUNT", CHUNK)
+            )
+            cursor = reply[0]
+            yield [_text(member) for member in reply[1]]
+            if int(cursor) == 0:
+                return
+
+    # -- the scheduler's side
+
+    def claim(
+        self, shard: int, scheduler: str, most: int, open_at_most: int, queries: Sequence[str]
+    ) -> tuple[list[Claim], int]:
+        """Claim what is due, what saves its readers most first; and how much more is due."""
+        reply = self._run(
+            "claim",
+            shard,
+            scheduler,
+            most,
+            round(self.settings.claim * 1e6),
+            open_at_most,
+            *map(escape, queries),
+        )
+        claims = [
+            Claim(shard, _text(c[0]), int(c[1]), int(c[2]), _text(c[3]) or None, int(c[4])) for c in reply[2]
+        ]
+        return claims, int(reply[1])
+
+    def unclaim(self, shard: int, members: Sequence[str], delay_us: int) -> None:
+        """What could not be sent is due again after `delay_us`."""
+        self._run("unclaim", shard, delay_us, *members)
+
+    # -- reading
+
+    def get(self, key: bytes) -> tuple[bytes | None, bytes]:
+        """The entry's blob and the life it was read in."""
+        return self.connections.get([pack("GET", key)])
+
+    def get_many(self, keys: Sequence[bytes]) -> tuple[list[bytes | None], bytes]:
+        """Blobs of many entries, in one round trip; and the life they were read in."""
+        reply, life = self.connections.get([pack("MGET", *keys)])
+        return reply, life
+
+    def command(self, *parts: Argument) -> Any:
+        """A plain, repeatable command, for what reports on the namespace."""
+        return self.scripts.command(*parts)
+
+    def _run(self, name: str, shard: int, *args: Argument) -> Any:
+        return self.scripts.run(name, self.roots[shard], list(args))
+
+
+def chunks(items: Sequence[_T], size: int) -> Iterator[list[_T]]:
+    """The items, `size` at a time."""
+    it = iter(items)
+    while some := list(islice(it, size)):
+        yield some
