@@ -58,6 +58,8 @@ class KeyFactory:
         self.names = tuple(signature.parameters)
         self._kinds = tuple(self.types[name] for name in self.names)
         self._places = {name: at for at, name in enumerate(self.names)}
+        kinds = [one.kind for one in signature.parameters.values()]
+        self._positional = len(kinds) - kinds.count(Parameter.KEYWORD_ONLY)
         self._stem = f"{escape(query)}@{escape(version)}:"
         self._seed = crc32(f"{escape(query)}:".encode())
         self._longest = self._room()
@@ -105,7 +107,7 @@ class KeyFactory:
 
     def call(self, canonical: Args) -> tuple[Args, dict[str, Any]]:
         """Canonical arguments in the order of the signature, as positional ones and keyword-only ones."""
-        split = sum(one.kind is not Parameter.KEYWORD_ONLY for one in self.signature.parameters.values())
+        split = self._positional
         return canonical[:split], dict(zip(self.names[split:], canonical[split:], strict=True))
 
     def tokens(self, params: Mapping[str, object]) -> str:
@@ -166,9 +168,13 @@ class KeyFactory:
             raise ParamError(self.query, name + misfit.path, misfit.shown, misfit.expected) from None
 
     def matches(self, tokens: str, partial: Mapping[str, str]) -> bool:
-        """Whether the tokens' text of an entry has these tokens for these params."""
+        """Whether the tokens' text of an entry has these tokens for these params.
+
+        An entry with another number of params, of an older or newer version of the query, matches: what can't
+        be told apart is rather removed than kept.
+        """
         given = tokens.split(",")
-        return len(given) >= len(self.names) and all(
+        return len(given) != len(self.names) or all(
             given[self._place(name)] == token for name, token in partial.items()
         )
 
@@ -219,22 +225,15 @@ class KeyFactory:
         return tuple(values)
 
     def _wrong(self, reason: str) -> WrongArguments:
-        return WrongArguments(self.query, reason, _written(self.signature))
+        return WrongArguments(self.query, reason, str(self.signature))
 
     def _explain(self, args: Args, kwargs: dict[str, Any]) -> Args:
-        """Raises what is wrong with arguments that do not bind; gives them bound if nothing is."""
+        """Raises what is wrong with arguments that do not bind."""
         for name in kwargs:
             self._place(name)
         try:
-            return tuple(self._bound(args, kwargs))
+            bound = self.signature.bind(*args, **kwargs)
         except TypeError as wrong:
             raise self._wrong(str(wrong)) from None
-
-    def _bound(self, args: Args, kwargs: dict[str, Any]) -> Args:
-        bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return tuple(bound.arguments.values())
-
-
-def _written(signature: Signature) -> str:
-    return str(signature)
+        return bound.args + tuple(bound.kwargs.values())

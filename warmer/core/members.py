@@ -2,8 +2,8 @@
 
     w:{<namespace>:<shard>}:e:<query>@<version>:<token>,<token>
 
-What follows `e:` is the *member*, by which indexes and sets hold the entry. Where the tokens are long, `#` and
-their digest stand for them, and the tokens themselves stand beside the index and in messages.
+What follows `e:` is the *member*, by which indexes and sets hold the entry. Where the tokens are long, `#`
+and their digest stand for them, and the tokens themselves stand beside the index and in messages.
 """
 
 from __future__ import annotations

@@ -36,7 +36,10 @@ def read_params(fn: Callable[..., object], query: str, resources: Collection[str
             continue
         _check_kind(parameter, at, fn, query)
         where = f"{query}({parameter.name})"
-        kind = param_type(_resolved(parameter, fn, where), where)
+        annotation = _resolved(parameter, fn, where)
+        kind = param_type(annotation, where)
+        # An error shows the signature: `month: int`, not the quoted text that a __future__ import leaves.
+        parameter = parameter.replace(annotation=annotation)
         if parameter.default is not Parameter.empty:
             parameter = parameter.replace(default=_default(parameter, kind, query))
         kept.append(parameter)
