@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from warmer.core.keys import EntryKey
 from warmer.entry import Entry
 from warmer.errors import NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
-from warmer.reading import Args, Reading
-from warmer.runtime.contract import Reader
+from warmer.reading import Args, Missed, Reading
+from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import past
 
 if TYPE_CHECKING:
@@ -75,10 +77,12 @@ class Handle(Generic[R]):
         reading.check_identity(self._args)
         runtime = reading.runtime_of()
         found = reading.peek(runtime, self._key, self._args)
-        if found is not None:
+        if isinstance(found, Entry):
             return found
-        entry, params, reader = reading.wish(self._args, _miss(reading, miss))
-        return reading.settle(runtime, self._key, runtime.join(reading, entry, params, reader).result())
+        began = time.monotonic()
+        entry, params, reader = reading.wish(self._args, found, _miss(reading, miss))
+        outcome = runtime.join(reading, entry, params, reader).result()
+        return reading.settle(runtime, self._key, outcome, time.monotonic() - began)
 
     async def aget(self, *, miss: str | None = None) -> R:
         """`get`, from asyncio."""
@@ -92,17 +96,19 @@ class Handle(Generic[R]):
         reading.check_identity(self._args)
         runtime = reading.runtime_of()
         found = await runtime.on_thread(reading.peek, runtime, self._key, self._args)
-        if found is not None:
+        if isinstance(found, Entry):
             return found
-        entry, params, reader = reading.wish(self._args, _miss(reading, miss))
+        began = time.monotonic()
+        entry, params, reader = reading.wish(self._args, found, _miss(reading, miss))
         outcome = await asyncio.wrap_future(runtime.join(reading, entry, params, reader))
-        return reading.settle(runtime, self._key, outcome)
+        return reading.settle(runtime, self._key, outcome, time.monotonic() - began)
 
     def entry(self) -> Entry[R] | None:
         """What is stored, if it may be served; never loads, and asks for no refresh of what is missing."""
         reading = self._reading
         reading.check_identity(self._args)
-        return reading.peek(reading.runtime_of(), self._key, self._args)
+        found = reading.peek(reading.runtime_of(), self._key, self._args)
+        return found if isinstance(found, Entry) else None
 
     async def aentry(self) -> Entry[R] | None:
         """`entry`, from asyncio."""
@@ -227,16 +233,14 @@ class Query(Generic[P, R]):
         handles = self._handles(calls)
         if past.get() is not None:
             return [handle.get() for handle in handles]
-        found = self._found(handles)
         runtime = self._reading.runtime_of()
-        waits = {}
-        for at, handle in enumerate(handles):
-            if found[at] is None:
-                entry, params, reader = self._reading.wish(handle._args, self._reading.options.miss)
-                waits[at] = runtime.join(self._reading, entry, params, reader)
+        found = self._found(handles)
+        began = time.monotonic()
+        waits = self._join_missing(handles, found)
         for at, future in waits.items():
-            found[at] = self._reading.settle(runtime, handles[at]._key, future.result())
-        return [entry.value for entry in found if entry is not None]
+            waited = future.result(), time.monotonic() - began
+            found[at] = self._reading.settle(runtime, handles[at]._key, *waited)
+        return [entry.value for entry in found if isinstance(entry, Entry)]
 
     async def aget_many(self, calls: Iterable[Any]) -> list[R]:
         """`get_many`, from asyncio."""
@@ -245,14 +249,12 @@ class Query(Generic[P, R]):
             return [await handle.aget() for handle in handles]
         runtime = self._reading.runtime_of()
         found = await runtime.on_thread(self._found, handles)
-        waits = {}
-        for at, handle in enumerate(handles):
-            if found[at] is None:
-                entry, params, reader = self._reading.wish(handle._args, self._reading.options.miss)
-                waits[at] = asyncio.wrap_future(runtime.join(self._reading, entry, params, reader))
+        began = time.monotonic()
+        waits = self._join_missing(handles, found)
         for at, future in waits.items():
-            found[at] = self._reading.settle(runtime, handles[at]._key, await future)
-        return [entry.value for entry in found if entry is not None]
+            waited = await asyncio.wrap_future(future), time.monotonic() - began
+            found[at] = self._reading.settle(runtime, handles[at]._key, *waited)
+        return [entry.value for entry in found if isinstance(entry, Entry)]
 
     def warm(self, calls: Iterable[Any]) -> Run:
         """Queue a run that loads these entries in workers; see `get_many` for the forms. Imports Celery nowhere."""
@@ -260,12 +262,24 @@ class Query(Generic[P, R]):
 
         return start_run(self._reading.runtime_of(), f"by hand: {self.name}", self._handles(calls))
 
-    def _found(self, handles: list[Handle[R]]) -> list[Entry[R] | None]:
+    def _found(self, handles: list[Handle[R]]) -> list[Entry[R] | Missed]:
         reading = self._reading
         runtime = reading.runtime_of()
         for handle in handles:
             reading.check_identity(handle._args)
         return reading.peek_many(runtime, [(handle._key, handle._args) for handle in handles])
+
+    def _join_missing(
+        self, handles: list[Handle[R]], found: list[Entry[R] | Missed]
+    ) -> dict[int, Future[Outcome]]:
+        reading, runtime = self._reading, self._reading.runtime_of()
+        waits = {}
+        for at, handle in enumerate(handles):
+            missed = found[at]
+            if isinstance(missed, Missed):
+                entry, params, reader = reading.wish(handle._args, missed, reading.options.miss)
+                waits[at] = runtime.join(reading, entry, params, reader)
+        return waits
 
     def _handles(self, calls: Iterable[Any]) -> list[Handle[R]]:
         if isinstance(calls, (str, bytes, Mapping)):

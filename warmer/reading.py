@@ -24,6 +24,17 @@ R = TypeVar("R")
 Args = tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Nothing that could be served. Only a value whose stamp is later than `newer_than` is of use: what is there and
+    can't be read must not be taken for an answer again."""
+
+    newer_than: int = 0
+
+
+MISSED = Missed()
+
+
 @dataclass(slots=True, eq=False)
 class Reading(Generic[R]):
     """What a query was declared as. One a query; immutable after registration."""
@@ -40,46 +51,46 @@ class Reading(Generic[R]):
 
     # -- the steps of a read
 
-    def hit(self, runtime: Runtime, key: bytes, args: Args, blob: bytes, life: bytes) -> Entry[R] | None:
+    def hit(self, runtime: Runtime, key: bytes, args: Args, blob: bytes, life: bytes) -> Entry[R] | Missed:
         """The entry, if what Redis holds may be served now; asks for its refresh when it is due.
 
         A blob that is corrupt, foreign, of an earlier life of the server or of another owner is a miss.
         """
         times = read_times(blob)
-        if times is None:
+        if times is None or not 0 < times[2] < 2**53:
             runtime.counts.add("corrupt_entries")
-            return None
+            return MISSED
         flags, of_life, stamp, stored_at, fresh_until, grace_until, due_at, cost_us, owner = times
         now = runtime.store.now_us()
         if of_life != life or not now < grace_until:
-            return None
+            return MISSED
         if self.dependencies.scope is not None or owner != PUBLIC_OWNER:
             if owner != self.owner_of(self.params(args)):
                 runtime.counts.add("foreign_entries")
-                return None
+                return Missed(int(stamp))
         try:
             value = self.codec.decode(flags & ~INVALIDATED, memoryview(blob)[HEADER_SIZE:])
         except CorruptEntry:
             runtime.counts.add("corrupt_entries")
-            return None
+            return Missed(int(stamp))
         runtime.tallies.add(key, self.options)
         if now < due_at:
             state = "fresh"
         else:
             state = "early" if now < fresh_until else "stale"
-            runtime.ask(self, lambda: self.entry(args), key, int(stamp), self.params(args))
+            runtime.ask(self, args, key, int(stamp))
         return Entry(value, max(0.0, (now - stored_at) / 1e6), state, int(stamp), cost_us / 1e6, key.decode())  # type: ignore[arg-type]  # the literal of `state`
 
-    def peek(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | None:
+    def peek(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | Missed:
         """One GET, and what may be served of it. A server that is away is a miss."""
         try:
             blob, life = runtime.store.get(key)
         except ServerError:
             runtime.counts.add("reads_around")
-            return None
-        return None if blob is None else self.hit(runtime, key, args, blob, life)
+            return MISSED
+        return MISSED if blob is None else self.hit(runtime, key, args, blob, life)
 
-    def peek_many(self, runtime: Runtime, calls: list[tuple[bytes, Args]]) -> list[Entry[R] | None]:
+    def peek_many(self, runtime: Runtime, calls: list[tuple[bytes, Args]]) -> list[Entry[R] | Missed]:
         """`peek` of many entries, in one round trip."""
         if not calls:
             return []
@@ -87,20 +98,20 @@ class Reading(Generic[R]):
             blobs, life = runtime.store.get_many([key for key, _ in calls])
         except ServerError:
             runtime.counts.add("reads_around")
-            return [None] * len(calls)
+            return [MISSED] * len(calls)
         return [
-            None if blob is None else self.hit(runtime, key, args, blob, life)
+            MISSED if blob is None else self.hit(runtime, key, args, blob, life)
             for (key, args), blob in zip(calls, blobs, strict=True)
         ]
 
-    def wish(self, args: Args, miss: str) -> tuple[EntryKey, dict[str, Any], Reader]:
-        """What a reader that found nothing joins with. Raises CacheMiss."""
+    def wish(self, args: Args, missed: Missed, miss: str) -> tuple[EntryKey, dict[str, Any], Reader]:
+        """What a reader that found nothing of use joins with. Raises CacheMiss."""
         entry, params = self.entry(args), self.params(args)
         if miss == "raise":
             raise CacheMiss(self.name, entry.params)
-        return entry, params, Reader(loads=miss == "load")
+        return entry, params, Reader(newer_than=missed.newer_than, loads=miss == "load")
 
-    def settle(self, runtime: Runtime, key: bytes, outcome: Outcome) -> Entry[R]:
+    def settle(self, runtime: Runtime, key: bytes, outcome: Outcome, waited_s: float = 0.0) -> Entry[R]:
         """The entry that a flight gave. Raises what the load raised."""
         if outcome.error is not None:
             raise outcome.error
@@ -109,9 +120,7 @@ class Reading(Generic[R]):
             raise CorruptEntry("a flight gave no entry")
         value = self.codec.decode(header.flags & ~INVALIDATED, memoryview(outcome.blob)[HEADER_SIZE:])
         runtime.tallies.add(key, self.options)
-        return Entry(
-            value, 0.0, "loaded", int(header.stamp), header.cost_us / 1e6, key.decode(), outcome.waited_s
-        )
+        return Entry(value, 0.0, "loaded", int(header.stamp), header.cost_us / 1e6, key.decode(), waited_s)
 
     def check_identity(self, args: Args) -> None:
         """Within `identity(...)`, a scoped read for anybody else is refused. Raises IdentityRefused."""
