@@ -202,6 +202,8 @@ SECRET = "hunter2"
         f"api_key:{SECRET}",
         f"(sqlite3.IntegrityError) UNIQUE\n[SQL: insert]\n[parameters: ('{SECRET}', 3)]\n(Background)",
         f"[parameters: ('a] b', '{SECRET}')]",
+        f"[parameters: ('a\n{SECRET}')]",
+        f"DETAIL:  Key (a)=(1\n{SECRET}) already exists.",
         f"[parameters: ('{SECRET}', " + "x" * 10_000,
         f"DETAIL:  Key (email)=({SECRET}) already exists.",
         f"DETAIL:  Key (a, b)=(1) 2, {SECRET}) already exists.",
