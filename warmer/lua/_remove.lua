@@ -1,5 +1,15 @@
 -- _remove.lua: how one member's value goes, for the scripts that remove.
 
+-- Ends the lease of a load that began before the invalidation: it stands aside, and a further load may begin. Loads
+-- of entries that no list knows yet are found doomed by the fence, when the next one asks for their lease.
+local function doom(member, stamp)
+  local lease = live_lease('leases', member)
+  if lease and lease.stamp < stamp and not live_lease('doomed', member) then
+    redis.call('HDEL', root .. 'leases', member)
+    write_lease('doomed', member, lease)
+  end
+end
+
 -- Makes a kept entry due at once, unless a message for it is already on its way and nobody loads it yet.
 local function rewarm(member)
   local index = root .. 'index:' .. query_of(member)
@@ -35,6 +45,7 @@ local function remove(member, stamp, stale_us)
     end
   end
   redis.call('HDEL', root .. 'failures', member)
+  doom(member, stamp)
   rewarm(member)
   return gone
 end

@@ -19,6 +19,12 @@ class Loadable(Protocol):
     options: Options
     is_async: bool
 
+    def entry(self, args: tuple[Any, ...]) -> EntryKey:
+        """The key of the entry with these canonical arguments."""
+
+    def params(self, args: tuple[Any, ...]) -> dict[str, Any]:
+        """Canonical arguments by name."""
+
     def names_of(self, params: Mapping[str, Any], entry: EntryKey) -> Names:
         """Every name that the entry stands under, as far as its params tell."""
 
@@ -43,7 +49,6 @@ class Outcome:
     kind: str
     blob: bytes = b""
     error: BaseException | None = None
-    waited_s: float = 0.0
     load_s: float = 0.0
 
 

@@ -102,9 +102,7 @@ class Runtime:
         self.loop.call_soon_threadsafe(self._join, query, entry, params, reader)
         return reader.future
 
-    def ask(
-        self, query: Loadable, entry: Callable[[], EntryKey], key: bytes, stamp: int, params: Any
-    ) -> None:
+    def ask(self, query: Loadable, args: tuple[Any, ...], key: bytes, stamp: int) -> None:
         """A reader saw an entry that is due: say so, at most once a second, without keeping the reader."""
         now = time.monotonic()
         if self._asked.get(key, 0.0) > now:
@@ -112,7 +110,7 @@ class Runtime:
         if len(self._asked) > 10_000:
             self._asked.clear()
         self._asked[key] = now + ASK_EVERY_S
-        self._threads.submit(self._ask, query, entry(), stamp, params)
+        self._threads.submit(self._ask, query, args, stamp)
 
     async def on_thread(self, call: Callable[..., _T], *args: Any) -> _T:
         """The result of a blocking call made on one of the store's threads, from any event loop.
@@ -219,7 +217,8 @@ class Runtime:
 
     # -- on the store's threads
 
-    def _ask(self, query: Loadable, entry: EntryKey, stamp: int, params: Mapping[str, Any]) -> None:
+    def _ask(self, query: Loadable, args: tuple[Any, ...], stamp: int) -> None:
+        entry, params = query.entry(args), query.params(args)
         try:
             found = self.store.ask(entry)
         except ServerError as exc:
