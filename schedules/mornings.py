@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import select
 
@@ -27,7 +28,7 @@ BOARD_DAYS = 4
 
 
 @flights.plan(cron("0 5 * * *", timezone="America/New_York"), rate="50/s")
-def morning_boards() -> Iterator[Handle]:
+def morning_boards() -> Iterator[Handle[Any]]:
     """The boards of all airports for today and the next days, before the terminals open."""
     for day in range(BOARD_DAYS):
         for airport in AIRPORTS:
@@ -35,7 +36,7 @@ def morning_boards() -> Iterator[Handle]:
 
 
 @flights.plan(cron("30 4 * * *", timezone="America/New_York"), rate="5/s")
-def morning_statistics() -> Iterator[Handle]:
+def morning_statistics() -> Iterator[Handle[Any]]:
     """This month's statistics of every carrier and airport, for the daily calls.
 
     Slow: each entry scans the flights, so they come five a second and begin half an hour early.

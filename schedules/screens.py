@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -20,8 +22,8 @@ __all__ = ["PLANES", "planes_of_the_day", "watch_lists"]
 PLANES = 12
 
 
-@flights.plan(every(hours=1), rate="20/s")
-def planes_of_the_day() -> Iterator[Handle]:
+@flights.plan(every(timedelta(hours=1)), rate="20/s")
+def planes_of_the_day() -> Iterator[Handle[Any]]:
     """The histories of the planes that fly most today: the ones somebody will ask about."""
     busiest = (
         select(Flight.tailnum)
@@ -37,8 +39,8 @@ def planes_of_the_day() -> Iterator[Handle]:
             yield plane_history.bind(tailnum)
 
 
-@flights.plan(every(minutes=15), rate="20/s")
-def watch_lists() -> Iterator[Handle]:
+@flights.plan(every(timedelta(minutes=15)), rate="20/s")
+def watch_lists() -> Iterator[Handle[Any]]:
     """Everybody's own list of flights, private to each."""
     with read_session() as session:
         users = session.scalars(select(Watch.user_id).distinct().order_by(Watch.user_id)).all()

@@ -17,7 +17,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["FlightsNotLoaded", "database_url", "engine", "read_session", "sqlite_file", "write_session"]
+__all__ = [
+    "FlightsNotLoaded",
+    "close",
+    "database_url",
+    "engine",
+    "read_session",
+    "sqlite_file",
+    "write_session",
+]
 
 #: Where the flights are kept when WARMER_DATABASE_URL says nothing, seen from the current directory.
 DEFAULT_FILE = Path(".warmer") / "flights.db"
@@ -83,6 +91,14 @@ def read_session() -> Session:
 def write_session() -> Session:
     """A session that may write. Raises FlightsNotLoaded when the SQLite file is missing."""
     return Session(engine(writing=True))
+
+
+def close() -> None:
+    """Closes this process's connections. The next session connects to what is set by then."""
+    with _making:
+        for made in _engines.values():
+            made.dispose()
+        _engines.clear()
 
 
 def _make_engine(url: URL, writing: bool) -> Engine:
