@@ -14,7 +14,6 @@ from warmer.core.header import (
     HEADER_SIZE,
     INVALIDATED,
     KNOWN_FLAGS,
-    LUA_FORMAT,
     MAX_COST_US,
     NO_LIFE,
     PUBLIC_OWNER,
@@ -56,12 +55,6 @@ def test_each_field_is_where_the_layout_says() -> None:
     assert times == [0, 1, 2, 3, 4]
     assert struct.unpack_from("<I", blob, 52) == (123_456,)
     assert blob[56:64] == b"owner-42"
-
-
-def test_the_format_for_lua_names_the_same_layout() -> None:
-    """Lua's format string has the same sizes as ours: `cN` is Python's `Ns`, `I4` its `I`."""
-    assert struct.calcsize("<BBH8sdddddI8s") == HEADER_SIZE
-    assert LUA_FORMAT == "<BBHc8dddddI4c8"
 
 
 def test_the_times_are_read_in_place_before_any_payload() -> None:

@@ -196,9 +196,9 @@ class _Builder:
                 branches[kind_of(branch)] = self.fit(branch)
         if literals:
             branches.update(dict.fromkeys(map(type, literals), _fit_literal(literals)))
-        if float in branches:
-            branches.setdefault(int, _fit_float)
         names = " | ".join(_name(kind) for kind in branches)
+        if float in branches:
+            branches.setdefault(int, branches[float])
 
         def fit(values: Sequence[Any], place: str) -> None:
             by_branch: dict[Fit, set[type]] = {}

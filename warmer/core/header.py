@@ -14,7 +14,7 @@
           64  payload    see warmer.core.payload
 
 Stamps and times are microseconds of the server's clock as little-endian IEEE doubles: exact up to 2**53
-(the year 2255), and read by Lua's `struct` as the numbers they are. Lua writes the same layout at commit.
+(the year 2255), and read by Lua's `struct` as the numbers they are. `commit.lua` writes the same layout.
 What is deliberately absent: the query and its params. They are the key.
 """
 
@@ -26,8 +26,6 @@ from typing import TypeAlias
 
 FORMAT = 0xC1
 HEADER_SIZE = 64
-#: The same layout for Lua: `struct.unpack(LUA_FORMAT, blob)` gives format, flags, reserved, life, stamp, ...
-LUA_FORMAT = "<BBHc8dddddI4c8"
 
 COMPRESSED = 0b0001
 SEALED = 0b0010
