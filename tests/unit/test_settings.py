@@ -220,7 +220,7 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], want: str) -> None:
 
 def test_variables_of_others_are_left_alone() -> None:
     """What does not begin with WARMER_, and what steers tests, demo and benchmarks, is no setting."""
-    _load(environ={"REDIS_URL": "x", "WARMERS": "x", "WARMER_TEST_X": "1", "WARMER_DEMO_X": "", "HOME": "/"})
+    _load(environ={"REDIS_URL": "x", "WARMERS": "x", "WARMER_TEST_X": "1", "WARMER_DEMO_X": ""})
 
 
 @pytest.mark.parametrize(

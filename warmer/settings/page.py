@@ -27,7 +27,7 @@ A setting may be given in four ways; the first one found counts:
 Durations are seconds; a keyword may be a `timedelta`, too, and a keyword that is `None` counts as not given.
 Names that are no setting are errors, in all of the first three places, and so are settings that contradict
 each other. All problems are reported at once, as a `ConfigurationError`, before anything is connected to.
-Variables that begin with `WARMER_TEST_`, `WARMER_DEMO_` or `WARMER_BENCH_` are no settings.
+Variables that begin with `WARMER_TEST_`, `WARMER_RACE_`, `WARMER_DEMO_` or `WARMER_BENCH_` are no settings.
 """
 
 

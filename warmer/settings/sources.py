@@ -13,7 +13,7 @@ from warmer.settings.kinds import Kind, Live
 
 PREFIX = "WARMER_"
 # Variables of these names are no settings: they steer the tests, the demo and the benchmarks.
-OTHER_PREFIXES = ("WARMER_TEST_", "WARMER_DEMO_", "WARMER_BENCH_")
+OTHER_PREFIXES = ("WARMER_TEST_", "WARMER_RACE_", "WARMER_DEMO_", "WARMER_BENCH_")
 
 
 @dataclass(frozen=True, slots=True)
