@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Python's own helpers of multiprocessing: they live as long as the process, on purpose.
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
-_ENDING_S = 5.0
+_ENDING_S = 3.0
 
 
 def children() -> frozenset[int]:
@@ -17,9 +17,14 @@ def children() -> frozenset[int]:
     pids: set[int] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
         pids.update(map(int, _text_of(listing).split()))
-    return frozenset(
-        pid for pid in pids if _alive(pid) and not any(name in command(pid) for name in _HELPERS)
-    )
+    return frozenset(pid for pid in pids if alive(pid) and not any(name in command(pid) for name in _HELPERS))
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and has not ended (one that nobody has waited for yet has)."""
+    # "pid (name) S ...": the name may hold anything, even a parenthesis.
+    state = _text_of(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return bool(state) and state[0] not in {"Z", "X"}
 
 
 def command(pid: int) -> str:
@@ -28,7 +33,7 @@ def command(pid: int) -> str:
 
 
 def left_behind(before: frozenset[int]) -> list[str]:
-    """End what was started since `before` and does not end by itself in 5 s; the command lines of these."""
+    """End what was started since `before` and does not end by itself in 3 s; the command lines of these."""
     deadline = time.monotonic() + _ENDING_S
     while (left := children() - before) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -36,12 +41,6 @@ def left_behind(before: frozenset[int]) -> list[str]:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     return commands
-
-
-def _alive(pid: int) -> bool:
-    # "pid (name) S ...": the name may hold anything, even a parenthesis.
-    state = _text_of(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    return bool(state) and state[0] not in {"Z", "X"}
 
 
 def _text_of(path: Path) -> str:
