@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import warmer
 
 ROOT = Path(__file__).parents[2]
@@ -65,170 +63,150 @@ def _lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines
 
 
-each_module = pytest.mark.parametrize("module", _modules(*CODE, "tests"))
-each_of_warmer = pytest.mark.parametrize("module", _modules("warmer"))
-each_of_core = pytest.mark.parametrize("module", _modules("warmer/core"))
-each_test_module = pytest.mark.parametrize("module", _modules("tests"))
-each_of_the_users_rooms = pytest.mark.parametrize("module", _modules("tasks", "schedules"))
-each_script = pytest.mark.parametrize(
-    "script", sorted(path.name for path in (ROOT / "warmer/lua").glob("*.lua"))
-)
+MODULES = _modules(*CODE, "tests")
+ENGINE = _modules("warmer")
+CORE = _modules("warmer/core")
+TESTS = _modules("tests")
+USERS_ROOMS = _modules("tasks", "schedules")
+SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "warmer/lua").glob("*.lua")}
 
 
-@each_module
-def test_a_file_has_one_job_and_so_is_not_long(module: str) -> None:
-    """A file is at most 500 lines long (tests: 600), or listed with a reason and not longer than listed."""
-    lines = len((ROOT / module).read_text(encoding="utf-8").splitlines())
-    cap = MOST_LINES[module.partition("/")[0]]
-    listed = EXCEPTIONS["lines"].get(module)
-
-    assert lines <= (listed or cap)
-    assert listed is None or cap < listed == lines, f"sizes.toml can say less for {module}: {lines}"
+def _packages(module: str) -> set[str]:
+    return {imported.partition(".")[0] for imported, _ in _imports(module)}
 
 
-@each_module
-def test_a_function_fits_on_a_screen(module: str) -> None:
+def test_there_is_something_to_check() -> None:
+    """The rules below are tried on files that exist, and not on empty lists."""
+    assert all((MODULES, ENGINE, CORE, TESTS, USERS_ROOMS, SCRIPTS))
+
+
+def test_a_file_has_one_job_and_so_is_not_long() -> None:
+    """A file is at most 500 lines long (tests: 600), or listed with a reason and as long as listed."""
+    lines = {m: len((ROOT / m).read_text(encoding="utf-8").splitlines()) for m in MODULES}
+
+    assert {m: n for m, n in lines.items() if n > MOST_LINES[m.partition("/")[0]]} == EXCEPTIONS["lines"]
+
+
+def test_a_function_fits_on_a_screen() -> None:
     """A function is at most 40 lines long without its docstring, or listed likewise."""
-    for name, function in _functions(_tree(module)):
-        lines = _lines_of(function)
-        listed = EXCEPTIONS["functions"].get(f"{module}::{name}")
+    lines = {f"{m}::{name}": _lines_of(function) for m in MODULES for name, function in _functions(_tree(m))}
 
-        assert lines <= (listed or MOST_LINES_OF_A_FUNCTION), f"{module}::{name} has {lines} lines"
-        assert listed is None or MOST_LINES_OF_A_FUNCTION < listed == lines, f"sizes.toml: {name} has {lines}"
+    assert {name: n for name, n in lines.items() if n > MOST_LINES_OF_A_FUNCTION} == EXCEPTIONS["functions"]
 
 
-def test_every_exception_is_of_something_that_exists() -> None:
-    """What is listed in sizes.toml has not been renamed or removed."""
-    modules = set(_modules(*CODE, "tests"))
-    listed = {name.partition("::")[0] for name in EXCEPTIONS["functions"]} | set(EXCEPTIONS["lines"])
-    functions = {f"{m}::{name}" for m in listed & modules for name, _ in _functions(_tree(m))}
-
-    assert listed <= modules
-    assert set(EXCEPTIONS["functions"]) <= functions
-
-
-@each_module
-def test_no_module_is_a_junk_drawer(module: str) -> None:
+def test_no_module_is_a_junk_drawer() -> None:
     """A module is called after its one job."""
-    assert not JUNK_DRAWERS & {part.removesuffix(".py").strip("_") for part in Path(module).parts}
+    parts = {m: {part.removesuffix(".py").strip("_") for part in Path(m).parts} for m in MODULES}
+
+    assert [m for m in MODULES if parts[m] & JUNK_DRAWERS] == []
 
 
-@each_of_core
-def test_the_core_does_no_io_and_has_no_clock_and_no_dice(module: str) -> None:
+def test_the_core_does_no_io_and_has_no_clock_and_no_dice() -> None:
     """Nothing in warmer/core/ imports a driver, a clock, random numbers or a log."""
-    assert not NOT_IN_CORE & {imported.partition(".")[0] for imported, _ in _imports(module)}
+    assert {m: _packages(m) & NOT_IN_CORE for m in CORE if _packages(m) & NOT_IN_CORE} == {}
 
 
-@each_of_core
-def test_the_core_knows_nothing_of_the_rooms_around_it(module: str) -> None:
+def test_the_core_knows_nothing_of_the_rooms_around_it() -> None:
     """Of warmer, the core imports itself and the errors."""
-    ours = {imported for imported, _ in _imports(module) if imported.partition(".")[0] == "warmer"}
+    ours = {
+        (m, imported) for m in CORE for imported, _ in _imports(m) if imported.partition(".")[0] == "warmer"
+    }
 
-    assert {name for name in ours if not name.startswith(("warmer.core", "warmer.errors"))} == set()
+    assert {(m, name) for m, name in ours if not name.startswith(("warmer.core", "warmer.errors"))} == set()
 
 
-@each_of_warmer
-def test_the_engine_knows_nothing_of_flights(module: str) -> None:
+def test_the_engine_knows_nothing_of_flights() -> None:
     """The engine imports neither the reference deployment nor the tests."""
-    assert not {imported.partition(".")[0] for imported, _ in _imports(module)} & {
-        "benchmarks", "demo", "schedules", "tasks", "tests",
-    }  # fmt: skip
+    assert [m for m in ENGINE if _packages(m) & {"benchmarks", "demo", "schedules", "tasks", "tests"}] == []
 
 
-@each_of_warmer
-def test_nothing_is_ever_pickled(module: str) -> None:
+def test_nothing_is_ever_pickled() -> None:
     """The engine imports no module that runs code when it reads data."""
-    assert not {imported.partition(".")[0] for imported, _ in _imports(module)} & {
-        "cloudpickle", "dill", "marshal", "pickle", "shelve",
-    }  # fmt: skip
+    assert [m for m in ENGINE if _packages(m) & {"cloudpickle", "dill", "marshal", "pickle", "shelve"}] == []
 
 
-@each_of_the_users_rooms
-def test_queries_and_plans_use_public_names_only(module: str) -> None:
+def test_queries_and_plans_use_public_names_only() -> None:
     """tasks/ and schedules/ import of warmer what anybody may, and none of the parts that it is made of."""
-    for imported, name in _imports(module):
-        package = imported.partition(".")[0]
+    foreign = [m for m in USERS_ROOMS if _packages(m) & {"apscheduler", "celery", "kombu", "redis"}]
+    ours = {
+        (m, at, name) for m in USERS_ROOMS for at, name in _imports(m) if at.partition(".")[0] == "warmer"
+    }
 
-        assert package not in {"apscheduler", "celery", "kombu", "redis"}
-        if package == "warmer":
-            assert imported == "warmer"
-            assert name in warmer.__all__
+    assert foreign == []
+    assert {one for one in ours if one[1] != "warmer" or one[2] not in warmer.__all__} == set()
 
 
-@each_of_the_users_rooms
-def test_queries_and_plans_have_a_docstring_for_those_on_call(module: str) -> None:
+def test_queries_and_plans_have_a_docstring_for_those_on_call() -> None:
     """Whoever is woken by a query's name finds a sentence on what it is for."""
-    for name, function in _functions(_tree(module)):
-        if any(isinstance(one, ast.Call) for one in function.decorator_list):
-            assert ast.get_docstring(function), f"{module}::{name}"
+    functions = [(m, *found) for m in USERS_ROOMS for found in _functions(_tree(m))]
+    declared = [
+        (m, name, f) for m, name, f in functions if any(isinstance(d, ast.Call) for d in f.decorator_list)
+    ]
+
+    assert declared
+    assert [(m, name) for m, name, f in declared if not ast.get_docstring(f)] == []
 
 
-@each_test_module
-def test_a_test_says_in_a_sentence_what_it_shows(module: str) -> None:
+def test_a_test_says_in_a_sentence_what_it_shows() -> None:
     """Each test has a docstring that is a sentence."""
-    for name, function in _functions(_tree(module)):
-        if function.name.startswith("test_"):
-            said = (ast.get_docstring(function) or "").strip()
+    functions = [(m, *found) for m in TESTS for found in _functions(_tree(m))]
+    said = {
+        (m, name): (ast.get_docstring(f) or "").strip()
+        for m, name, f in functions
+        if f.name.startswith("test_")
+    }
 
-            assert said.endswith("."), f"{module}::{name}"
-            assert len(said.split()) >= 3, f"{module}::{name}"
-
-
-@each_test_module
-def test_a_test_waits_for_a_condition_and_never_for_a_time(module: str) -> None:
-    """No test sleeps: warmer.testing.wait_until waits for what it needs. (Programs that tests start may.)"""
-    if not Path(module).name.startswith(("test_", "conftest")):
-        return
-    calls = [node.func for node in ast.walk(_tree(module)) if isinstance(node, ast.Call)]
-    sleeps = [ast.unparse(called) for called in calls if ast.unparse(called) == "time.sleep"]
-
-    assert sleeps == []
-    assert ("time", "sleep") not in set(_imports(module))
+    assert [key for key, words in said.items() if not words.endswith(".") or len(words.split()) < 3] == []
 
 
-@each_script
-def test_a_script_says_what_it_does_takes_and_returns(script: str) -> None:
-    """A Lua file opens with its name and purpose; one that is run says what it takes, returns, and why."""
-    header = _header(script)
+def test_a_test_waits_for_a_condition_and_never_for_a_time() -> None:
+    """No test sleeps: wait_until waits for what it needs. Programs that tests start may be slow."""
+    waiting = [m for m in TESTS if Path(m).name.startswith(("test_", "conftest"))]
+    calls = [(m, ast.unparse(n.func)) for m in waiting for n in ast.walk(_tree(m)) if isinstance(n, ast.Call)]
 
-    assert re.match(rf"-- {re.escape(script)}: \S", header)
-    if not script.startswith("_"):
-        assert re.search(r"^-- KEYS\[1\]", header, re.MULTILINE)
-        assert re.search(r"^-- returns +\S", header, re.MULTILINE)
-        assert re.search(r"^-- why +\S", header, re.MULTILINE)
-
-
-@each_script
-def test_a_scripts_header_names_the_slots_that_its_body_uses(script: str) -> None:
-    """No KEYS[n] or ARGV[n] is used that the header does not name."""
-    if script.startswith("_"):
-        return
-    header = _header(script)
-    body = (ROOT / "warmer/lua" / script).read_text(encoding="utf-8").removeprefix(header)
-    from_here = [(kind, int(n)) for kind, n in re.findall(r"(KEYS|ARGV)\[(\d+)\.\.\]", header)]
-    named = set(re.findall(r"(KEYS|ARGV)\[(\d+)", header))
-
-    for kind, n in set(re.findall(r"(KEYS|ARGV)\[(\d+)\]", body)) - named:
-        assert any(kind == open_kind and int(n) >= first for open_kind, first in from_here), f"{kind}[{n}]"
-
-
-@each_script
-def test_a_script_never_walks_the_whole_keyspace(script: str) -> None:
-    """No script holds the server up with KEYS, SCAN or a flush."""
-    body = (ROOT / "warmer/lua" / script).read_text(encoding="utf-8").removeprefix(_header(script))
-
-    assert not re.search(r"""call\(\s*['"](?:KEYS|SCAN|FLUSHALL|FLUSHDB)['"]""", body, re.IGNORECASE)
+    assert [m for m, called in calls if called == "time.sleep"] == []
+    assert [m for m in waiting if ("time", "sleep") in set(_imports(m))] == []
 
 
 def _header(script: str) -> str:
-    text = (ROOT / "warmer/lua" / script).read_text(encoding="utf-8")
-    found = re.match(r"(?:--[^\n]*\n)+", text)
+    found = re.match(r"(?:--[^\n]*\n)+", SCRIPTS[script])
     return found.group() if found else ""
+
+
+def test_a_script_says_what_it_does_takes_and_returns() -> None:
+    """A Lua file opens with its name and purpose; one that is run says what it takes, returns, and why."""
+    for script in SCRIPTS:
+        header = _header(script)
+        parts = ["KEYS\\[1\\]", "returns +\\S", "why +\\S"] if not script.startswith("_") else []
+
+        assert re.match(rf"-- {re.escape(script)}: \S", header), script
+        assert [part for part in parts if not re.search(rf"^-- {part}", header, re.MULTILINE)] == [], script
+
+
+def test_a_scripts_header_names_the_slots_that_its_body_uses() -> None:
+    """No KEYS[n] or ARGV[n] is used that the header does not name."""
+    for script in SCRIPTS:
+        header = _header(script)
+        named = {(kind, int(n)) for kind, n in re.findall(r"(KEYS|ARGV)\[(\d+)", header)}
+        rest = {(kind, int(n)) for kind, n in re.findall(r"(KEYS|ARGV)\[(\d+)\.\.\]", header)}
+        used = re.findall(r"(KEYS|ARGV)\[(\d+)\]", SCRIPTS[script].removeprefix(header))
+        unnamed = {(kind, int(n)) for kind, n in used} - named
+
+        assert [
+            one for one in unnamed if not any(one >= first for first in rest if first[0] == one[0])
+        ] == [], script
+
+
+def test_a_script_never_walks_the_whole_keyspace() -> None:
+    """No script holds the server up with KEYS, SCAN or a flush."""
+    walks = re.compile(r"""call\(\s*['"](?:KEYS|SCAN|FLUSHALL|FLUSHDB)['"]""", re.IGNORECASE)
+
+    assert [script for script, text in SCRIPTS.items() if walks.search(text)] == []
 
 
 def test_keys_are_built_in_one_place() -> None:
     """Outside of warmer/core no module writes the prefix of a Redis key."""
-    outside = [m for m in _modules("warmer") if not m.startswith("warmer/core/key")]
+    outside = [m for m in ENGINE if not m.startswith("warmer/core/key")]
 
     assert [m for m in outside if re.search(r"""["'`]w:\{""", (ROOT / m).read_text(encoding="utf-8"))] == []
 
