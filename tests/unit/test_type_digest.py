@@ -300,19 +300,16 @@ print(*map(_digest, DIFFERENT))
 
 def test_a_digest_is_the_same_in_every_process() -> None:
     """Neither the seed of Python's hashes nor addresses in memory get into it."""
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", PRINT_DIGESTS],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout.split()
-        for seed in ("1", "2")
-    ]
-    assert runs[0] == runs[1] == [_digest(annotation) for annotation in DIFFERENT]
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", PRINT_DIGESTS],
+        env={**os.environ, "PYTHONHASHSEED": "4711"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert elsewhere.stdout.split() == [_digest(annotation) for annotation in DIFFERENT]
 
 
 @dataclass(frozen=True)

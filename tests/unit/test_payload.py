@@ -1,0 +1,158 @@
+"""The payload of an entry: checksum, compression, and everything that is not one."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from zlib import crc32
+
+import pytest
+import zstandard
+
+from warmer.core.header import COMPRESSED, SEALED
+from warmer.core.payload import CHECKSUM_SIZE, pack, unpack
+from warmer.core.values import Codec
+from warmer.errors import CorruptEntry
+
+LIMIT = 100_000
+
+
+@dataclass
+class Touchy:
+    n: int
+
+    def __post_init__(self) -> None:
+        raise RuntimeError("not today")
+
+
+def _sealed(body: bytes) -> bytes:
+    """A payload whose checksum fits, whatever is in it."""
+    return struct.pack("<I", crc32(body)) + body
+
+
+@pytest.mark.parametrize("raw", [b"", b"x", b"abc" * 1_000])
+@pytest.mark.parametrize("over", [0, 10, 10_000])
+def test_what_is_packed_is_unpacked(raw: bytes, over: int) -> None:
+    """Compressed or not, empty or not, the bytes come back."""
+    flags, payload = pack(raw, over)
+    assert bytes(unpack(flags, payload, LIMIT)) == raw
+
+
+def test_an_uncompressed_payload_is_not_copied() -> None:
+    """A reader decodes from the very bytes that Redis sent."""
+    flags, payload = pack(b"value", 100)
+    view = unpack(flags, payload, LIMIT)
+    assert isinstance(view, memoryview)
+    assert view.obj is payload
+
+
+@pytest.mark.parametrize("over", [0, 10_000])
+def test_no_changed_byte_gets_through(over: int) -> None:
+    """Each single flipped bit, anywhere in the payload, is noticed."""
+    flags, payload = pack(b"abcabcabcabcabc" * 5, over)
+    for at in range(len(payload)):
+        for bit in range(8):
+            changed = bytearray(payload)
+            changed[at] ^= 1 << bit
+            with pytest.raises(CorruptEntry, match="checksum"):
+                unpack(flags, changed, LIMIT)
+
+
+@pytest.mark.parametrize("over", [0, 10_000])
+def test_no_cut_payload_gets_through(over: int) -> None:
+    """At whatever length it ends, and with anything appended."""
+    flags, payload = pack(b"abcabcabcabcabc" * 5, over)
+    for size in range(len(payload)):
+        with pytest.raises(CorruptEntry, match="checksum"):
+            unpack(flags, payload[:size], LIMIT)
+    with pytest.raises(CorruptEntry, match="checksum"):
+        unpack(flags, payload + b"\0", LIMIT)
+
+
+def test_a_frame_that_claims_more_than_the_limit_is_not_decompressed() -> None:
+    """A bomb of a few kB is refused by what its header says, before anything is allocated."""
+    bomb = zstandard.ZstdCompressor().compress(bytes(50_000_000))
+    assert len(bomb) < 5_000
+    with pytest.raises(CorruptEntry, match=r"claims 50000000 bytes, at most 100000"):
+        unpack(COMPRESSED, _sealed(bomb), LIMIT)
+
+
+def test_a_frame_that_claims_less_than_it_holds_is_refused() -> None:
+    """A bomb that lies about its size stops at the size it claims."""
+    frame = bytearray(zstandard.ZstdCompressor().compress(bytes(60_000)))
+    at = frame.index(struct.pack("<H", 60_000 - 256))
+    frame[at : at + 2] = struct.pack("<H", 1_000)
+    assert zstandard.frame_content_size(bytes(frame)) == 1_256
+    with pytest.raises(CorruptEntry, match="can't be decompressed"):
+        unpack(COMPRESSED, _sealed(bytes(frame)), LIMIT)
+
+
+def test_a_frame_that_does_not_say_its_size_is_refused() -> None:
+    """Ours always say; one that does not could be of any size."""
+    frame = zstandard.ZstdCompressor(write_content_size=False).compress(b"abc")
+    with pytest.raises(CorruptEntry, match="claims -1 bytes"):
+        unpack(COMPRESSED, _sealed(frame), LIMIT)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not a frame",
+        zstandard.ZstdCompressor().compress(b"abc" * 50)[:-3],
+        zstandard.ZstdCompressor().compress(b"abc" * 50) + b"more",
+    ],
+)
+def test_a_broken_frame_is_refused(body: bytes) -> None:
+    """Cut, foreign or followed by something else, with a checksum that fits."""
+    with pytest.raises(CorruptEntry):
+        unpack(COMPRESSED, _sealed(body), LIMIT)
+
+
+def test_a_sealed_payload_is_refused() -> None:
+    """This version knows no seals; it does not guess at what is under one."""
+    with pytest.raises(CorruptEntry, match="sealed"):
+        unpack(SEALED, _sealed(b"\xc0"), LIMIT)
+    with pytest.raises(CorruptEntry, match="sealed"):
+        unpack(SEALED | COMPRESSED, _sealed(b"\xc0"), LIMIT)
+
+
+def test_a_reader_with_a_lower_limit_takes_a_larger_value_for_a_miss() -> None:
+    """The limit holds where values are read, too, and not only where they are made."""
+    flags, payload = Codec(str, "q", compress_over_bytes=0).encode("x" * 10_000)
+    with pytest.raises(CorruptEntry, match="at most 100 are read"):
+        Codec(str, "q", limit_bytes=100).decode(flags, payload)
+
+
+def test_nesting_without_end_is_a_miss() -> None:
+    """200,000 arrays in each other, with a checksum that fits, end as a miss and not as a RecursionError."""
+    deep = b"\x91" * 200_000
+    with pytest.raises(CorruptEntry, match="RecursionError"):
+        Codec(list[object], "q").decode(0, _sealed(deep))
+
+
+def test_an_array_that_claims_four_billion_items_is_a_miss() -> None:
+    """What is claimed is not allocated."""
+    with pytest.raises(CorruptEntry):
+        Codec(list[int], "q").decode(0, _sealed(b"\xdd\xff\xff\xff\xff\x01"))
+
+
+def test_a_value_of_another_type_is_a_miss() -> None:
+    """An older version's payload under this version's key is not this version's value."""
+    flags, payload = Codec(dict[str, int], "q").encode({"a": 1})
+    with pytest.raises(CorruptEntry, match=r"it is not list\[int\]: ValidationError"):
+        Codec(list[int], "q").decode(flags, payload)
+
+
+def test_what_a_type_raises_while_it_is_made_is_a_miss() -> None:
+    """Code of the annotated type runs when a value is decoded; whatever it raises, no reader sees it."""
+    payload = Codec(list[dict[str, int]], "q").encode([{"n": 1}])[1]
+    with pytest.raises(CorruptEntry, match="RuntimeError"):
+        Codec(list[Touchy], "q").decode(0, payload)
+
+
+def test_a_checksum_is_the_first_four_bytes() -> None:
+    """The layout is fixed: CRC-32, little-endian, of all that follows."""
+    _, payload = pack(b"value", 100)
+    assert CHECKSUM_SIZE == 4
+    assert payload == struct.pack("<I", crc32(b"value")) + b"value"
