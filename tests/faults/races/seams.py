@@ -1,0 +1,98 @@
+"""Seams of the protocol that a run can be made without, to see that the race finds what they are there for.
+
+Each is a name and a function that takes the seam out in this process. `lua.source` and `lua.sha1` are replaced, so a
+weakened script is another script to the server, and processes with and without a seam don't disturb each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from warmer import lua
+from warmer.runtime import flights, process
+from warmer.runtime.contract import Reader
+
+_ORIGINAL = lua.source
+
+
+def _replace(script: str, old: str, new: str) -> None:
+    """Run `script` with `old` replaced by `new` from now on."""
+    text = lua.source(script)
+    if old not in text:
+        raise LookupError(f"{script}.lua no longer says {old!r}: the seam has moved")
+    weak = text.replace(old, new)
+    before_source, before_sha1 = lua.source, lua.sha1
+    digest = hashlib.sha1(weak.encode(), usedforsecurity=False).hexdigest()
+    lua.source = lambda name: weak if name == script else before_source(name)  # type: ignore[assignment]
+    lua.sha1 = lambda name: digest if name == script else before_sha1(name)  # type: ignore[assignment]
+
+
+def without_fence() -> None:
+    """A commit does not look at what was invalidated since its lease."""
+    _replace("commit", "if lease.doomed or newest_fence(20, #ARGV) >= lease.stamp then", "if false then")
+
+
+def without_rule_5() -> None:
+    """Readers join a load that has begun before they did."""
+    loading: dict[tuple[int, str], flights.Load] = {}
+    run, join = flights.Load._run, process.Runtime._join
+
+    async def running(self: flights.Load) -> None:
+        at = (self.flight.entry.shard, self.flight.entry.member)
+        loading[at] = self
+        try:
+            await run(self)
+        finally:
+            if loading.get(at) is self:
+                del loading[at]
+
+    def joining(self: process.Runtime, query: object, entry: object, params: object, reader: Reader) -> None:
+        load = loading.get((entry.shard, entry.member))  # type: ignore[attr-defined]
+        if load is not None:
+            load.readers.append(reader)
+        else:
+            join(self, query, entry, params, reader)  # type: ignore[arg-type]
+
+    flights.Load._run = running  # type: ignore[method-assign]
+    process.Runtime._join = joining  # type: ignore[method-assign, assignment]
+
+
+def without_token() -> None:
+    """A commit stores whoever holds the lease now."""
+    _replace(
+        "commit",
+        "if not lease or lease.token ~= token then",
+        "if not lease then lease = {stamp = tonumber(ARGV[4])} end if false then",
+    )
+
+
+def without_arrival() -> None:
+    """A refused value is handed to readers of other processes, whenever they began."""
+    _replace("acquire", "loaded.stamp > arrived", "true")
+
+    def serve(self: flights.Flight, answer: object, batch: list[Reader], token: str, slot: bool) -> float:
+        for reader in batch:
+            if answer.kind == "handed":  # type: ignore[attr-defined]
+                reader.arrived = 0
+        return original(self, answer, batch, token, slot)  # type: ignore[arg-type]
+
+    original = flights.Flight._serve
+    flights.Flight._serve = serve  # type: ignore[method-assign, assignment]
+
+
+def without_stamp_before_remove() -> None:
+    """An invalidation removes, and stamps nothing."""
+    _replace("stamp", "redis.call('ZADD', fence, text(stamp), ARGV[i])", "local _ = i")
+    _replace("invalidate", "redis.call('ZADD', root .. 'fence', text(stamp), ARGV[2])", "")
+    _replace("invalidate", "\n  doom(member, stamp)\n", "\n")
+    _replace("remove", "\n  doom(member, stamp)\n", "\n")
+
+
+SEAMS: dict[str, Callable[[], None]] = {
+    "fence": without_fence,
+    "rule-5": without_rule_5,
+    "token": without_token,
+    "arrival": without_arrival,
+    "stamp": without_stamp_before_remove,
+}
