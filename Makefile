@@ -28,7 +28,7 @@ check: $(READY)  ## Lint, check types and run the unit tests: under a minute.
 	@$(VENV)/bin/ruff check $(SOURCES)
 	@$(VENV)/bin/ruff format --check $(SOURCES)
 	@$(VENV)/bin/mypy $(SOURCES)
-	@if [ -d tests/typing ]; then $(VENV)/bin/basedpyright --warnings tests/typing; fi
+	@if [ -d tests/typing ]; then $(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python --warnings tests/typing; fi
 	@$(VENV)/bin/python -m pytest -q tests/unit $(ARGS)
 
 bench: $(READY)  ## Measure the read path and the rest (ARGS=... for the benchmarks).
