@@ -29,7 +29,7 @@ check: $(READY)  ## Lint, check types and run the unit tests: under a minute.
 	@$(VENV)/bin/ruff format --check $(SOURCES)
 	@$(VENV)/bin/mypy $(SOURCES)
 	@if [ -d tests/typing ]; then $(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python --warnings tests/typing; fi
-	@$(VENV)/bin/python -m pytest -q tests/unit $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n $(WORKERS) tests/unit $(ARGS)
 
 bench: $(READY)  ## Measure the read path and the rest (ARGS=... for the benchmarks).
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
