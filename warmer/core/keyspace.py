@@ -46,8 +46,12 @@ class ShardKeys:
     loaded: str
     overloaded: str
     over: str
+    settled: str
     warming: str
     runs: str
+    history: str
+    driving: str
+    fired: str
     schedulers: str
     wake: str
 

@@ -1,4 +1,4 @@
-"""The atomic operations of a shard, one Lua file each; `_`-files are shared text that the others open with."""
+"""The atomic operations of a shard, one Lua file each; `_`-files are shared text that others open with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import hashlib
 from functools import cache
 from importlib.resources import files
 
-_REMOVERS = frozenset({"remove", "invalidate"})
+_SHARED = {
+    "remove": "_remove.lua",
+    "invalidate": "_remove.lua",
+    "fire": "_run.lua",
+    "start_run": "_run.lua",
+}
 
 
 @cache
@@ -14,8 +19,8 @@ def source(name: str) -> str:
     """The whole text of script `name`: the shared opening, then the file itself."""
     room = files(__name__)
     parts = ["_prelude.lua"]
-    if name in _REMOVERS:
-        parts.append("_remove.lua")
+    if name in _SHARED:
+        parts.append(_SHARED[name])
     parts.append(f"{name}.lua")
     return "\n".join((room / part).read_text("utf-8") for part in parts)
 

@@ -42,10 +42,8 @@ local function live_lease(hash, member)
   local record = redis.call('HGET', root .. hash, member)
   if not record then return nil end
   local f = split(record)
-  if f[5] ~= life or tonumber(f[3]) <= now then
-    redis.call('HDEL', root .. hash, member)
-    return nil
-  end
+  -- One that is over stays for whoever held it, whose load may have failed; reap.lua clears it away.
+  if f[5] ~= life or tonumber(f[3]) <= now then return nil end
   return {token = f[1], stamp = tonumber(f[2]), expires = tonumber(f[3]), deadline = tonumber(f[4])}
 end
 
@@ -102,13 +100,28 @@ local function write_heat(member, heat)
     heat.admitted and '1' or '0'}, ' '))
 end
 
--- Counts an entry as done or failed in each run that waits for it.
-local function settle_runs(member, field)
-  local runs = redis.call('HGET', root .. 'warming', member)
-  if not runs then return end
-  redis.call('HDEL', root .. 'warming', member)
-  for _, run in ipairs(split(runs)) do
-    redis.call('HINCRBY', root .. 'run:' .. run, field, 1)
-    redis.call('HSET', root .. 'run:' .. run, 'moved_at', text(now))
+-- Counts an entry as done or failed in each run that fed it before the load with this lease stamp began. A run that
+-- fed it later wants a later load. cause: of a failure, which the run keeps if it is among its first. Returns whether
+-- a run still waits for the entry.
+local function settle_runs(member, field, stamp, cause)
+  local record = redis.call('HGET', root .. 'warming', member)
+  if not record then return false end
+  local left = {}
+  for _, part in ipairs(split(record)) do
+    local run, fed_at = string.match(part, '^(.*):(%d+)$')
+    local key = root .. 'run:' .. run
+    if tonumber(fed_at) >= stamp then
+      left[#left + 1] = part
+    elseif redis.call('EXISTS', key) == 1 then
+      local count = redis.call('HINCRBY', key, field, 1)
+      redis.call('HSET', key, 'moved_at', text(now))
+      if cause and count <= 5 then redis.call('HSET', key, 'failure:' .. count, member .. ' ' .. cause) end
+    end
   end
+  if #left == 0 then
+    redis.call('HDEL', root .. 'warming', member)
+  else
+    redis.call('HSET', root .. 'warming', member, table.concat(left, ' '))
+  end
+  return #left > 0
 end

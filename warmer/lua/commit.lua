@@ -67,9 +67,11 @@ local ttl, cost = tonumber(ARGV[9]), tonumber(ARGV[7])
 local fresh_until = now + ttl
 local grace_until = fresh_until + tonumber(ARGV[10])
 local lead = high(waits) + math.max(cost, high(costs))
-local wanted = fresh_until - lead - tonumber(ARGV[12]) * cost * tonumber(ARGV[13])
-local due_at = math.max(wanted, now + ttl / 2)
-if fresh_until - lead < now + ttl / 2 then
+-- warmer/core/due.py says the same in Python, and why.
+local draw = math.floor(tonumber(ARGV[12]) * cost * tonumber(ARGV[13]))
+local earliest = now + math.floor(ttl / 2)
+local due_at = math.max(fresh_until - lead - draw, earliest)
+if fresh_until - lead < earliest then
   redis.call('HSET', root .. 'overloaded', query, text(now))
 end
 
@@ -111,6 +113,8 @@ end
 redis.call('ZREM', root .. 'claims', member)
 redis.call('HDEL', root .. 'leases', member)
 redis.call('HDEL', root .. 'failures', member)
-settle_runs(member, 'done')
+-- Only a message knows its wait: what workers get done is the measure of what is sent to them.
+if tonumber(ARGV[11]) >= 0 then redis.call('INCR', root .. 'settled') end
+if settle_runs(member, 'done', lease.stamp) then redis.call('ZADD', index, text(now), member) end
 wake(member)
 return {'stored', text(now), header}

@@ -12,26 +12,30 @@ if aside and aside.token == token then
   wake(member)
   return {'lost', text(now)}
 end
-local lease = live_lease('leases', member)
-if not lease or lease.token ~= token then return {'lost', text(now)} end
+-- A load that ran into its timeout says so when its lease is over: it counts as long as nobody has taken it since.
+local held = split(redis.call('HGET', root .. 'leases', member) or '')
+if held[1] ~= token or held[5] ~= life then return {'lost', text(now)} end
+local stamp = tonumber(held[2])
 redis.call('HDEL', root .. 'leases', member)
 
 local failure = redis.call('HGET', root .. 'failures', member)
 local count = (failure and tonumber(string.match(failure, '^%d+')) or 0) + 1
-local backoff = math.min(60, 2 ^ math.min(count - 1, 6)) * 1000000 * (0.5 + 0.5 * tonumber(ARGV[5]))
+-- backoff_us of warmer/core/due.py.
+local full = math.min(60, 2 ^ math.min(count - 1, 6)) * 1000000
+local backoff = math.floor(full / 2 * (1 + tonumber(ARGV[5])))
 local until_us = now + backoff
 redis.call('HSET', root .. 'failures', member,
-  table.concat({count, text(until_us), text(lease.stamp), ARGV[4]}, ' '))
+  table.concat({count, text(until_us), text(stamp), ARGV[4]}, ' '))
 
 local index = root .. 'index:' .. query_of(member)
 local score = redis.call('ZSCORE', index, member)
+if redis.call('ZREM', root .. 'claims', member) == 1 then redis.call('INCR', root .. 'settled') end
+local wanted = settle_runs(member, 'failed', stamp, ARGV[4])
 if score and tonumber(score) < math.huge then
-  -- What nobody keeps warm is not tried again by itself: its next reader will.
+  -- What nobody keeps warm, and no run waits for, is not tried again by itself: its next reader will.
   local heat = heat_of(member)
-  local kept = ARGV[6] == 'always' or (ARGV[6] == 'while_read' and heat and heat.admitted)
+  local kept = wanted or ARGV[6] == 'always' or (ARGV[6] == 'while_read' and heat and heat.admitted)
   redis.call('ZADD', index, kept and text(until_us) or '+inf', member)
 end
-redis.call('ZREM', root .. 'claims', member)
-settle_runs(member, 'failed')
 wake(member)
 return {'failed', text(now), text(until_us)}

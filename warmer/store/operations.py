@@ -88,6 +88,21 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one look at what is due found: the claims made, and how much more is due than may be claimed.
+
+    open: claims that have not been settled or run out. settled: messages that workers have settled in this shard,
+    ever. run_out: claims that nothing came of.
+    """
+
+    claims: list[Claim]
+    left: int
+    open: int
+    settled: int
+    run_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """Reads of one entry since the last report."""
 
@@ -337,21 +352,15 @@ class Store:
 
     def claim(
         self, shard: int, scheduler: str, most: int, open_at_most: int, queries: Sequence[str]
-    ) -> tuple[list[Claim], int]:
-        """Claim what is due, what saves its readers most first; and how much more is due."""
-        reply = self._run(
-            "claim",
-            shard,
-            scheduler,
-            most,
-            round(self.settings.claim * 1e6),
-            open_at_most,
-            *map(escape, queries),
-        )
+    ) -> Claimed:
+        """Claim what is due, what saves its readers most first."""
+        claim_us = round(self.settings.claim * 1e6)
+        args = (scheduler, most, claim_us, open_at_most, *map(escape, queries))
+        _, left, taken, opened, settled, run_out = self._run("claim", shard, *args)
         claims = [
-            Claim(shard, _text(c[0]), int(c[1]), int(c[2]), _text(c[3]) or None, int(c[4])) for c in reply[2]
+            Claim(shard, _text(c[0]), int(c[1]), int(c[2]), _text(c[3]) or None, int(c[4])) for c in taken
         ]
-        return claims, int(reply[1])
+        return Claimed(claims, int(left), int(opened), int(settled), int(run_out))
 
     def unclaim(self, shard: int, members: Sequence[str], delay_us: int) -> None:
         """What could not be sent is due again after `delay_us`."""

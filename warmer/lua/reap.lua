@@ -1,0 +1,68 @@
+-- reap.lua: one step of clearing away what is over in a shard: records that nobody will come back for.
+-- KEYS[1]  root
+-- ARGV[1]  life   ARGV[2] about how many of each kind to look at
+-- ARGV[3..10] cursors of leases, doomed, failures, heat, params, loaded, warming, waiting; "0" to begin
+-- returns  {now, how many went, {next cursor of each kind}}
+-- why      none of these has a TTL, so that no eviction can take one that matters; and no step may take long
+local SECOND, removed, cursors = 1000000, 0, {}
+
+local function indexed(member) return redis.call('ZSCORE', root .. 'index:' .. query_of(member), member) end
+
+local function lease_over(_, record)
+  local f = split(record)
+  return f[5] ~= life or tonumber(f[3]) < now - 60 * SECOND
+end
+
+local function failure_over(_, record)
+  -- Kept for a while after its back-off, so that the next failure backs off longer.
+  return tonumber(string.match(record, '^%d+ (%d+)')) < now - 600 * SECOND
+end
+
+local function cold(member)
+  local heat = heat_of(member)
+  local idle = heat.idle_us > 0 and math.max(heat.idle_us, heat.ttl_us) or math.max(heat.ttl_us, 86400 * SECOND)
+  return now - heat.last_read > 2 * idle
+end
+
+local function unknown(member)
+  return not indexed(member) and redis.call('HEXISTS', root .. 'warming', member) == 0
+end
+
+local function loaded_long_ago(member, at) return not indexed(member) and tonumber(at) < now - 86400 * SECOND end
+
+-- An entry that a run waits for: due, if it has dropped out of the index; over, if its runs are.
+local function unwanted(member, record)
+  local left = {}
+  for _, part in ipairs(split(record)) do
+    if redis.call('EXISTS', root .. 'run:' .. string.match(part, '^(.*):%d+$')) == 1 then left[#left + 1] = part end
+  end
+  if #left == 0 then return true end
+  redis.call('HSET', root .. 'warming', member, table.concat(left, ' '))
+  local score = indexed(member)
+  if (not score or tonumber(score) == math.huge) and not live_lease('leases', member) then
+    redis.call('ZADD', root .. 'index:' .. query_of(member), text(now), member)
+  end
+  return false
+end
+
+local function waits_for_nobody(member)
+  return not live_lease('leases', member) and not live_lease('doomed', member)
+end
+
+local kinds = {{'leases', lease_over}, {'doomed', lease_over}, {'failures', failure_over}, {'heat', cold},
+               {'params', unknown}, {'loaded', loaded_long_ago}, {'warming', unwanted}}
+for i, kind in ipairs(kinds) do
+  local reply = redis.call('HSCAN', root .. kind[1], ARGV[2 + i], 'COUNT', ARGV[2])
+  cursors[i] = reply[1]
+  for j = 1, #reply[2], 2 do
+    if kind[2](reply[2][j], reply[2][j + 1]) then
+      removed = removed + redis.call('HDEL', root .. kind[1], reply[2][j])
+    end
+  end
+end
+local waiting = redis.call('SSCAN', root .. 'waiting', ARGV[10], 'COUNT', ARGV[2])
+cursors[8] = waiting[1]
+for _, member in ipairs(waiting[2]) do
+  if waits_for_nobody(member) then removed = removed + redis.call('SREM', root .. 'waiting', member) end
+end
+return {text(now), removed, cursors}
