@@ -7,13 +7,14 @@ property/, no process left behind, no setting taken from the environment of whoe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.guarding import guards
-from warmer.testing import RedisServer, ValkeyServer
+from warmer import Warmer
+from warmer.testing import Clock, RedisServer, ValkeyServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +38,20 @@ def broker_url(warmer_broker_url: str) -> str:
 def namespace(warmer_namespace: str) -> str:
     """A name for `Warmer(...)` that nobody else uses."""
     return warmer_namespace
+
+
+@pytest.fixture
+def flights(namespace: str, redis_url: str) -> Iterator[Warmer]:
+    """A namespace of the test's own on a server of its own, given back afterwards."""
+    flights = Warmer(namespace, redis_url=redis_url)
+    yield flights
+    flights.close()
+
+
+@pytest.fixture
+def clock(flights: Warmer, warmer_clock: Callable[..., Clock]) -> Clock:
+    """The clock of `flights`: `clock.advance(seconds)`."""
+    return warmer_clock(flights)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.guarding import processes, sockets
+from tests.guarding import processes, sockets, threads
 from warmer.testing.tether import adopt_orphans
 
 _TESTS = Path(__file__).parent.parent
 _WITHOUT_SERVERS = (_TESTS / "unit", _TESTS / "property")
 _KEPT_SETTINGS = ("WARMER_RACE_", "WARMER_TEST_")
 
-# Processes that a fixture of more than one test has started; they may outlive a test.
+# What a fixture of more than one test has started may outlive a test.
 _shared: set[int] = set()
+_shared_threads: set[threading.Thread] = set()
 
 
 def pytest_configure() -> None:
@@ -34,11 +36,12 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
     """Remember what a fixture of more than one test starts."""
     if fixturedef.scope == "function":
         return (yield)
-    before = processes.children()
+    before, threads_before = processes.children(), threads.of_warmer()
     try:
         return (yield)
     finally:
         _shared.update(processes.children() - before)
+        _shared_threads.update(threads.of_warmer() - threads_before)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -50,20 +53,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
-_before = pytest.StashKey[frozenset[int]]()
+_before = pytest.StashKey[tuple[frozenset[int], frozenset[threading.Thread]]]()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    """Remember which processes there are."""
-    item.stash[_before] = processes.children()
+    """Remember which processes and threads there are."""
+    item.stash[_before] = processes.children(), threads.of_warmer()
     yield
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test that leaves a process behind, and end that process."""
+    """Fail a test that leaves a process or a thread of Warmer behind; the process is ended."""
     yield
-    left = processes.left_behind(item.stash[_before] | _shared)
+    old_processes, old_threads = item.stash[_before]
+    left = processes.left_behind(old_processes | _shared)
     if left:
         pytest.fail("the test left these processes behind (now killed):\n" + "\n".join(left), pytrace=False)
+    left = threads.left_behind(old_threads | _shared_threads)
+    if left:
+        pytest.fail("the test left threads behind (close() the namespace): " + ", ".join(left), pytrace=False)

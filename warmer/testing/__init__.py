@@ -10,21 +10,33 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from warmer.testing.assertions import NotInvalidated, assert_invalidates
+    from warmer.testing.clock import Clock
     from warmer.testing.failures import ChildEnded, ExpectationFailed, NotReached
+    from warmer.testing.namespaces import bypass, using_server
     from warmer.testing.postgres import PostgresServer
     from warmer.testing.processes import ChildProcess, python
+    from warmer.testing.race import RaceLost, RaceReport, race
     from warmer.testing.servers import RedisServer, ValkeyServer
     from warmer.testing.wait import wait_until, wait_until_async
 
 __all__ = [
     "ChildEnded",
     "ChildProcess",
+    "Clock",
     "ExpectationFailed",
+    "NotInvalidated",
     "NotReached",
     "PostgresServer",
+    "RaceLost",
+    "RaceReport",
     "RedisServer",
     "ValkeyServer",
+    "assert_invalidates",
+    "bypass",
     "python",
+    "race",
+    "using_server",
     "wait_until",
     "wait_until_async",
 ]
@@ -32,9 +44,13 @@ __all__ = [
 # Imported when first asked for: pytest imports this package for its plugin in every run of a project that has
 # Warmer installed, whether its tests use Warmer or not.
 _MODULES = {
+    "assertions": ("NotInvalidated", "assert_invalidates"),
+    "clock": ("Clock",),
     "failures": ("ChildEnded", "ExpectationFailed", "NotReached"),
+    "namespaces": ("bypass", "using_server"),
     "postgres": ("PostgresServer",),
     "processes": ("ChildProcess", "python"),
+    "race": ("RaceLost", "RaceReport", "race"),
     "servers": ("RedisServer", "ValkeyServer"),
     "wait": ("wait_until", "wait_until_async"),
 }

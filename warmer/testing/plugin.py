@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from warmer.namespace import Warmer
+    from warmer.testing.clock import Clock
     from warmer.testing.postgres import PostgresServer
     from warmer.testing.servers import ValkeyServer
 
@@ -51,6 +53,22 @@ def warmer_namespace() -> str:
     """A name for `Warmer(...)` that no other test, process or run uses."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     return f"test-{worker}-{os.getpid()}-{next(_tests)}"
+
+
+@pytest.fixture
+def warmer_clock() -> Iterator[Callable[..., Clock]]:
+    """Makes clocks, put back after the test: `clock = warmer_clock(flights); clock.advance(300)`."""
+    from warmer.testing.clock import Clock
+
+    clocks: list[Clock] = []
+
+    def of(*namespaces: Warmer) -> Clock:
+        clocks.append(Clock(*namespaces))
+        return clocks[-1]
+
+    yield of
+    for clock in clocks:
+        clock.reset()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,27 @@
+"""A test gives back the threads that Warmer started for it: they end with `close()`."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from warmer.testing.tether import THREAD_NAME
+
+_ENDING_S = 3.0
+
+
+def of_warmer() -> frozenset[threading.Thread]:
+    """The living threads of every runtime in this process."""
+    return frozenset(
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith("warmer-") and thread.name != THREAD_NAME
+    )
+
+
+def left_behind(before: frozenset[threading.Thread]) -> list[str]:
+    """The names of those that were started since `before` and do not end by themselves in 3 s."""
+    deadline = time.monotonic() + _ENDING_S
+    while (left := of_warmer() - before) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return sorted(thread.name for thread in left)
