@@ -1,4 +1,4 @@
-"""From a decorated function to a query: every mistake is an error here, where it was made, and nothing is registered."""
+"""From a decorated function to a query. Every mistake is an error here, and nothing is registered."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ def _dotted(fn: Callable[..., Any]) -> str:
 
 
 def _check_resources(fn: Callable[..., Any], query: str, resources: Mapping[str, Callable[[], Any]]) -> None:
-    """Resources are the first positional params, in the order of `resources`, so that the call's type can lose them."""
+    """Resources are the first positional params, in their order, so that the call's type can lose them."""
     if not isinstance(resources, Mapping):
         raise InvalidOption(query, "resources", show(resources), 'a mapping, as in {"session": SessionLocal}')
-    parameters = [p for p in inspect.signature(fn).parameters.values()]
+    parameters = list(inspect.signature(fn).parameters.values())
     first = [p.name for p in parameters[: len(resources)] if p.kind is not p.KEYWORD_ONLY]
     if first != list(resources):
         raise InvalidOption(

@@ -22,8 +22,8 @@ Shape = Mapping[str, str]  # column -> param
 class Names:
     """An entry's names: those it is listed under, and those that only the fence needs.
 
-    An entry's own name and its query's need no list: its key and the query's index are the list. Nor does a table
-    that the entry depends on by columns: whoever names that whole table takes the query's index.
+    An entry's own name and its query's need no list: its key and the query's index are the list. Nor does a
+    table that the entry depends on by columns: whoever names that whole table takes the query's index.
     """
 
     listed: tuple[str, ...]

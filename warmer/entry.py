@@ -15,7 +15,8 @@ class Entry(Generic[R]):
     """A value as it was read.
 
     age: seconds since it was committed; 0.0 when it was loaded for this read.
-    state: "fresh" · "early" (fresh, and due to be recomputed) · "stale" (within grace) · "loaded" (for this read).
+    state: "fresh" · "early" (fresh, and due to be recomputed) · "stale" (within grace) · "loaded" (for this
+    read).
     stamp: of the lease under which it was loaded, in the server's microseconds; 0 when Redis was away.
     cost: seconds that its load took.
     waited: seconds that this read waited for a load; 0.0 for a hit.

@@ -1,7 +1,7 @@
 """Invalidations: stamp the fence first, in every shard, then remove; done when all is removed.
 
-Removing takes only what was loaded before the stamp, so a value that is loaded anew meanwhile stays. Each script
-holds the server for about a millisecond at most; a large invalidation is many of them.
+Removing takes only what was loaded before the stamp, so a value that is loaded anew meanwhile stays. Each
+script holds the server for about a millisecond at most; a large invalidation is many of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, .
 
 
 def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str, Any]) -> int:
-    """Every entry of a query whose params have these values. The whole query is stamped: its loads begin anew."""
+    """Every entry of a query whose params have these values; how many went.
+
+    The whole query is stamped: its loads begin anew.
+    """
     if not some:
         raise InvalidOption(
             reading.name, "invalidate_where", "no params", "at least one; invalidate_all() drops every entry"

@@ -56,8 +56,8 @@ class ResourceDecorator(Protocol):
 class Warmer:
     """A namespace of queries and plans. Making one connects to nothing.
 
-    settings: see docs/configuration.md; what is not given here comes from WARMER_... in the environment, then from
-    [tool.warmer] in pyproject.toml. Raises ConfigurationError with every problem at once.
+    settings: see docs/configuration.md; what is not given here comes from WARMER_... in the environment, then
+    from [tool.warmer] in pyproject.toml. Raises ConfigurationError with every problem at once.
     """
 
     def __init__(self, namespace: str, /, **settings: Any) -> None:
@@ -82,21 +82,24 @@ class Warmer:
         self, *, ttl: Duration, resources: Mapping[str, Callable[[], Any]], grace: Duration | None = ...,
         name: str | None = ..., version: str | None = ..., depends_on: Mapping[Any, Any] | str = ...,
         tags: Collection[str] = ..., scope: str | Public = ..., keep_warm: bool | Literal["while_read"] = ...,
-        idle_after: Duration | None = ..., max_kept: int = ..., consistency: Literal["eventual", "strict"] = ...,
-        stale_after_write: Duration = ..., min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ...,
-        wait: Duration = ..., timeout: Duration = ..., early: float = ..., near: Duration = ...,
+        idle_after: Duration | None = ..., max_kept: int = ...,
+        consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
+        min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
+        timeout: Duration = ..., early: float = ..., near: Duration = ...,
         batch: Callable[..., Any] | None = ..., sensitive: bool = ..., queue: str | None = ...,
         priority: int | None = ...,
     ) -> ResourceDecorator: ...  # fmt: skip
     @overload
     def cached(
-        self, *, ttl: Duration, grace: Duration | None = ..., name: str | None = ..., version: str | None = ...,
-        depends_on: Mapping[Any, Any] | str = ..., tags: Collection[str] = ..., scope: str | Public = ...,
-        keep_warm: bool | Literal["while_read"] = ..., idle_after: Duration | None = ..., max_kept: int = ...,
+        self, *, ttl: Duration, grace: Duration | None = ..., name: str | None = ...,
+        version: str | None = ..., depends_on: Mapping[Any, Any] | str = ..., tags: Collection[str] = ...,
+        scope: str | Public = ..., keep_warm: bool | Literal["while_read"] = ...,
+        idle_after: Duration | None = ..., max_kept: int = ...,
         consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
         min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
-        timeout: Duration = ..., early: float = ..., near: Duration = ..., batch: Callable[..., Any] | None = ...,
-        sensitive: bool = ..., queue: str | None = ..., priority: int | None = ...,
+        timeout: Duration = ..., early: float = ..., near: Duration = ...,
+        batch: Callable[..., Any] | None = ..., sensitive: bool = ..., queue: str | None = ...,
+        priority: int | None = ...,
     ) -> Decorator: ...  # fmt: skip
     def cached(
         self,
@@ -127,14 +130,15 @@ class Warmer:
     ) -> Any:
         """Make a query of a function: its result is kept in Redis, warm and right.
 
-        Durations are seconds or timedeltas. ttl: how long an entry is fresh. grace: how long after that it may be
-        served stale (default: ttl). name: default the function's dotted path. version: default a digest of the
-        return type. depends_on: {Table: columns that equal params of these names}. tags: texts with {params}.
-        scope: PUBLIC, or the param whose identity alone may see the result. resources: {"session": SessionLocal},
-        opened for each load and given as the first arguments. keep_warm: "while_read" · True · False, for at most
-        max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write: how long an invalidated
-        value may still be served. min_interval: between two loads. miss: "load" · "wait" · "raise". wait: for
-        another's load. timeout: of a load. early: beta of XFetch, 0 is off.
+        Durations are seconds or timedeltas. ttl: how long an entry is fresh. grace: how long after that it
+        may be served stale (default: ttl). name: default the function's dotted path. version: default a
+        digest of the return type. depends_on: {Table: columns that equal params of these names}. tags: texts
+        with {params}.
+        scope: PUBLIC, or the param whose identity alone may see the result. resources: {"session":
+        SessionLocal}, opened for each load and given as the first arguments. keep_warm: "while_read" · True ·
+        False, for at most max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write:
+        how long an invalidated value may still be served. min_interval: between two loads. miss: "load" ·
+        "wait" · "raise". wait: for another's load. timeout: of a load. early: beta of XFetch, 0 is off.
 
         Raises DecorationError where anything can't be meant; the query is not registered then.
         """
@@ -151,13 +155,13 @@ class Warmer:
         return decorate
 
     def plan(self, trigger: Trigger, *, rate: str | float | None = None, name: str | None = None) -> Any:
-        """Make a plan of a generator of handles: at each firing of `trigger` they are loaded, at `rate` at most.
+        """Make a plan of a generator of handles: `trigger` says when they are loaded, `rate` how fast.
 
         Raises InvalidOption, DuplicatePlan.
         """
 
         def decorate(entries: Callable[[], Iterable[Any]]) -> Callable[[], Iterable[Any]]:
-            called: str = name or getattr(entries, "__name__", "")
+            called: str = name if name is not None else str(getattr(entries, "__name__", ""))
             if not hasattr(trigger, "next_after"):
                 raise InvalidOption(called, "trigger", show(trigger), "cron(...) or every(...)")
             where = _place(entries)
@@ -171,7 +175,7 @@ class Warmer:
         return decorate
 
     def query(self, name: str) -> Query[Any, Any]:
-        """The query of this name; the end of a dotted name will do where it is the only one. Raises UnknownQuery."""
+        """The query of this name, or the only one whose dotted name ends like this. Raises UnknownQuery."""
         if name in self.queries:
             return self.queries[name]
         ends = [known for known in self.queries if known.endswith(f".{name}")]
@@ -303,7 +307,8 @@ def _place(fn: Callable[..., Any]) -> str:
     code = getattr(inspect.unwrap(fn), "__code__", None)
     if code is None:
         return repr(fn)
-    return f"{os.path.realpath(code.co_filename) if code.co_filename[:1] != '<' else code.co_filename}:{code.co_firstlineno}"
+    file = code.co_filename if code.co_filename.startswith("<") else os.path.realpath(code.co_filename)
+    return f"{file}:{code.co_firstlineno}"
 
 
 def _told(fn: Callable[..., Any]) -> str:

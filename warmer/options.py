@@ -69,7 +69,7 @@ class Options:
 
 
 def seconds(where: str, option: str, value: object, *, above: bool = False) -> float:
-    """A duration in seconds. Raises InvalidOption for what is not a number or timedelta, or is below 0 (`above`: or 0)."""
+    """A duration in seconds, 0 or more (`above`: above 0). Raises InvalidOption for everything else."""
     expected = f"a number of seconds (or a timedelta) {'above 0' if above else 'of 0 or more'}"
     if isinstance(value, timedelta):
         given = value.total_seconds()

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from warmer.errors import InvalidOption, InvalidTrigger, show
 
-UTC = UTC
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)")
@@ -70,7 +69,8 @@ class Cron:
         # Looking forward from ever further back: crontab lines have no cheap way backwards.
         trigger = self._trigger()
         for back in (timedelta(hours=1), timedelta(days=1), timedelta(days=8)):
-            found, at = None, trigger.get_next_fire_time(None, now - back)
+            found: datetime | None = None
+            at: datetime | None = trigger.get_next_fire_time(None, now - back)
             while at is not None and at <= now:
                 found, at = at, trigger.get_next_fire_time(at, at + timedelta(microseconds=1))
             if found is not None:
@@ -88,8 +88,8 @@ class Cron:
 def _weekdays(field: str) -> str:
     """Crontab's weekdays (0 and 7 are Sunday) by name: APScheduler counts from Monday."""
     if field == "*" or field.startswith("*/"):
-        step = int(field[2:]) if field.startswith("*/") else 1
-        return ",".join(_DAYS[day] for day in range(0, 7, step))
+        every_nth = int(field[2:]) if field.startswith("*/") else 1
+        return ",".join(_DAYS[day] for day in range(0, 7, every_nth))
     days: list[str] = []
     for part in field.lower().split(","):
         span, _, step = part.partition("/")

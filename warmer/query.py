@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from warmer.core.keys import EntryKey
 from warmer.entry import Entry
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Handle(Generic[R]):
-    """One entry of a query: where the options of a call go. Made by `query.bind(...)`; it connects to nothing."""
+    """One entry of a query: where the options of a call go. Made by `query.bind(...)`."""
 
     __slots__ = ("_args", "_key", "_reading")
 
@@ -115,7 +115,7 @@ class Handle(Generic[R]):
         return await self._reading.runtime_of().on_thread(self.entry)
 
     def refresh(self) -> R:
-        """Load it anew, now: by a load that begins after this call. Other readers go on with the old value."""
+        """Load it anew, by a load that begins after this call. Other readers go on with the old value."""
         reading, runtime = self._reading, self._reading.runtime_of()
         return reading.settle(runtime, self._key, self._join_refresh(runtime).result()).value
 
@@ -131,7 +131,7 @@ class Handle(Generic[R]):
         return runtime.join(reading, self.entry_key, self.params, reader)
 
     def invalidate(self) -> int:
-        """Drop it: no read that begins later returns what was loaded before. How many values went (0 or more)."""
+        """Drop it: no read that begins later returns what was loaded before. Returns how many values went."""
         return invalidate_entry(self._reading.runtime_of(), self._reading, self._args)
 
     async def ainvalidate(self) -> int:
@@ -166,7 +166,8 @@ class Query(Generic[P, R]):
         reading = self._reading
 
         def uncached(*args: P.args, **kwargs: P.kwargs) -> R:
-            return reading.call(reading.params(reading.keys.key_from(args, kwargs)[1]))  # type: ignore[no-any-return]
+            params = reading.params(reading.keys.key_from(args, kwargs)[1])
+            return cast("R", reading.call(params))
 
         return uncached
 
@@ -257,7 +258,7 @@ class Query(Generic[P, R]):
         return [entry.value for entry in found if isinstance(entry, Entry)]
 
     def warm(self, calls: Iterable[Any]) -> Run:
-        """Queue a run that loads these entries in workers; see `get_many` for the forms. Imports Celery nowhere."""
+        """Queue a run that loads these entries in workers; see `get_many` for the forms."""
         from warmer.runs import start_run
 
         return start_run(self._reading.runtime_of(), f"by hand: {self.name}", self._handles(calls))

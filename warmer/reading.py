@@ -11,7 +11,7 @@ from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, r
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.values import Codec
 from warmer.dependencies import Dependencies, Names
-from warmer.entry import Entry
+from warmer.entry import Entry, EntryState
 from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ServerError
 from warmer.options import Options
 from warmer.runtime.contract import Outcome, Reader
@@ -26,8 +26,11 @@ Args = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Nothing that could be served. Only a value whose stamp is later than `newer_than` is of use: what is there and
-    can't be read must not be taken for an answer again."""
+    """Nothing that could be served.
+
+    Only a value whose stamp is later than `newer_than` is of use: what is there and can't be read must not be
+    taken for an answer again.
+    """
 
     newer_than: int = 0
 
@@ -64,22 +67,24 @@ class Reading(Generic[R]):
         now = runtime.store.now_us()
         if of_life != life or not now < grace_until:
             return MISSED
-        if self.dependencies.scope is not None or owner != PUBLIC_OWNER:
-            if owner != self.owner_of(self.params(args)):
-                runtime.counts.add("foreign_entries")
-                return Missed(int(stamp))
+        scoped = self.dependencies.scope is not None or owner != PUBLIC_OWNER
+        if scoped and owner != self.owner_of(self.params(args)):
+            runtime.counts.add("foreign_entries")
+            return Missed(int(stamp))
         try:
             value = self.codec.decode(flags & ~INVALIDATED, memoryview(blob)[HEADER_SIZE:])
         except CorruptEntry:
             runtime.counts.add("corrupt_entries")
             return Missed(int(stamp))
         runtime.tallies.add(key, self.options)
+        state: EntryState
         if now < due_at:
             state = "fresh"
         else:
             state = "early" if now < fresh_until else "stale"
             runtime.ask(self, args, key, int(stamp))
-        return Entry(value, max(0.0, (now - stored_at) / 1e6), state, int(stamp), cost_us / 1e6, key.decode())  # type: ignore[arg-type]  # the literal of `state`
+        age_s = max(0.0, (now - stored_at) / 1e6)
+        return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode())
 
     def peek(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | Missed:
         """One GET, and what may be served of it. A server that is away is a miss."""

@@ -1,3 +1,3 @@
-"""The deciding part of the engine: keys, entry header, values, names, due times. No I/O, no clock, no random numbers."""
+"""What decides: keys, entry header, values, names, due times. No I/O, no clock, no random numbers."""
 
 from __future__ import annotations

@@ -56,9 +56,11 @@ class Outcome:
 class Reader:
     """One who waits for an entry. Times of the loop's clock; stamps of the server.
 
-    newer_than: a stored value is good enough if its lease stamp is later; None: only a load that begins after now.
+    newer_than: a stored value is good enough if its lease stamp is later; None: only a load that begins after
+    now.
     waits: False for a message or a refresh in the background, which has nobody to answer to.
-    loads: False for one who waits for a worker. wait_us: how long the entry had been due (a message's), -1: unknown.
+    loads: False for one who waits for a worker. wait_us: how long the entry had been due (a message's), -1:
+    unknown.
     """
 
     newer_than: int | None = 0

@@ -2,12 +2,13 @@
 
 Rules, each because an interleaving breaks without it (design: who may have a value by hand):
 
-1. A load's value goes by hand to exactly those who joined before its lease was asked for. Who joins later waits for
-   the commit and reads again: joining a load that began earlier is how a fence is walked around.
+1. A load's value goes by hand to exactly those who joined before its lease was asked for. Who joins later
+   waits for the commit and reads again: joining a load that began earlier is how a fence is walked around.
 2. What a script read is shared by those who joined before it was sent.
-3. A value that was refused may still go to whoever began before that load did, in any process: `arrived` is the
-   shard's stamp when this process first asked for them, and only a later lease's value is handed to them.
-4. Readers are never run from here: a flight goes on when its reader is cancelled, and its lease ends with the load.
+3. A value that was refused may still go to whoever began before that load did, in any process: `arrived` is
+   the shard's stamp when this process first asked for them, and only a later lease's value is handed to them.
+4. Readers are never run from here: a flight goes on when its reader is cancelled, and its lease ends with the
+   load.
 
 All of it runs on the runtime's own event loop; only the store and the loads use threads.
 """
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("warmer")
 
-# A newcomer may make the flight ask again at once, but not more often than this: a cold key's crowd is one question.
+# A newcomer may make the flight ask again at once, but not more often than this: a cold key's crowd is one
+# question.
 ASK_AGAIN_S = 0.01
 # Behind the wake-ups, a waiting flight asks again this often, in case one was lost.
 POLL_S = 0.5
@@ -135,7 +137,7 @@ class Flight:
                     interval_us=options.interval_us,
                     servable=all(reader.servable for reader in batch),
                     look=not any(reader.loads for reader in batch),
-                )  # fmt: skip
+                )
             )
         except ServerError as exc:
             await self._go_around(batch, exc)
@@ -252,7 +254,7 @@ class Load:
         self.runtime.wake(self.flight.entry)
 
     async def ended(self) -> Outcome:
-        """Run the load on a thread of its own; past `timeout` it is given up, and what it commits is refused."""
+        """Run the load on a thread of its own; past `timeout` it is given up, its commit refused."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Outcome] = loop.create_future()
 
@@ -294,7 +296,7 @@ class Load:
         return Outcome("loaded", blob=blob, load_s=loaded.cost_us / 1e6)
 
     def _commit(self, loaded: Loaded, flags: int, payload: bytes) -> bytes:
-        """The stored entry, or nothing where the commit was refused: the readers get the value all the same."""
+        """The stored entry; nothing if the commit was refused: the readers get the value all the same."""
         assert self.lease is not None
         options, query = self.query.options, self.query
         waits = [reader.wait_us for reader in self.readers if reader.wait_us >= 0]

@@ -1,4 +1,4 @@
-"""What a process does at intervals, on one thread: heartbeats of its loads, tallies of reads, the server's clock."""
+"""What a process does at intervals: heartbeats of its loads, tallies of its reads, the server's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ log = logging.getLogger("warmer")
 class Heartbeat:
     """Extends the leases of this process's loads, three times in a lease, until each load's own timeout.
 
-    What the script refuses (past the timeout, or taken over after a pause) is let go: its commit will be refused.
+    What the script refuses (past the timeout, or taken over after a pause) is let go: its commit will be
+    refused.
     """
 
     def __init__(self, store: Store) -> None:
@@ -47,7 +48,7 @@ class Heartbeat:
 
 
 class Ticker:
-    """Calls each of its jobs every so many seconds, on one daemon thread that starts with the first wish for it."""
+    """Calls each of its jobs every so many seconds, on one daemon thread."""
 
     def __init__(self, jobs: list[tuple[float, Callable[[], None]]]) -> None:
         self._jobs = jobs

@@ -26,8 +26,8 @@ class Loaded:
 class LoadThread:
     """Runs one piece of work on a new thread whose context is empty.
 
-    A thread a load, not a pool: a load that never returns must not hold a place that others need, and nothing that a
-    load leaves behind in thread-locals may reach the next one.
+    A thread a load, not a pool: a load that never returns must not hold a place that others need, and nothing
+    that a load leaves behind in thread-locals may reach the next one.
     """
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
@@ -43,7 +43,7 @@ class LoadThread:
 def run_load(
     call: Callable[[], Any], around: Callable[[], Any] | None, loops: LoadLoop, timeout_s: float
 ) -> Loaded:
-    """Run one load in this thread: `call` gives the value, or a coroutine that runs on the process's load loop.
+    """Run one load in this thread: `call` gives the value, or a coroutine for the process's load loop.
 
     around: makes a context manager that encloses the load. Raises what the load raises.
     """
@@ -81,7 +81,7 @@ class LoadLoop:
             async with asyncio.timeout(timeout_s):
                 return await coroutine
 
-        # run_coroutine_threadsafe copies the caller's context into the task; the caller is a clean load thread.
+        # The task runs in a copy of this thread's context, which is a clean one.
         return asyncio.run_coroutine_threadsafe(bounded(), self._running()).result()
 
     def _running(self) -> asyncio.AbstractEventLoop:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 class Past:
     """Cached queries called in this context go past the cache.
 
-    In a load they must: an inner value may be older than the outer lease. `found` gathers the names that the load
-    says it depends on.
+    In a load they must: an inner value may be older than the outer lease. `found` gathers the names that the
+    load says it depends on.
     """
 
     loading: bool

@@ -1,4 +1,4 @@
-"""Reads are counted in the process and told now and then: admission to being kept warm, and what to refresh first."""
+"""Reads, counted in the process and told now and then: they admit to being kept warm and rank refreshes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from warmer.store.operations import Store, Tally
 class Tallies:
     """Counts of reads by entry key.
 
-    Counting takes no lock: two threads may now and then lose a count between them, which a rate does not feel.
+    Counting takes no lock: two threads may now and then lose a count between them, which a rate does not
+    feel.
     """
 
     def __init__(self, store: Store, shard_of: Callable[[bytes], int]) -> None:

@@ -1,8 +1,8 @@
 """Connections to the server, and which life of the server each of them knows.
 
-redis-py connects, authenticates, speaks TLS and reconnects; what is left out is its pool, whose lock and bookkeeping
-cost more than the round trip itself. Idle connections wait in a deque, whose `append` and `pop` need no lock, so
-threads that hit share nothing.
+redis-py connects, authenticates, speaks TLS and reconnects; what is left out is its pool, whose lock and
+bookkeeping cost more than the round trip itself. Idle connections wait in a deque, whose `append` and `pop`
+need no lock, so threads that hit share nothing.
 """
 
 from __future__ import annotations

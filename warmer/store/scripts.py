@@ -25,7 +25,7 @@ def pack(*parts: Argument) -> bytes:
 
 
 class Scripts:
-    """Runs a script under the life that its connection knows, so that a reply never crosses a restart unseen."""
+    """Runs a script under the life that its connection knows: no reply crosses a restart unseen."""
 
     def __init__(self, connections: Connections, url: str) -> None:
         self._connections = connections
@@ -34,8 +34,8 @@ class Scripts:
     def run(self, name: str, root: bytes, args: list[Argument]) -> Any:
         """Run script `name` on the shard at `root`.
 
-        A cut connection is opened again and the script repeated once: each script gives the same answer to the same
-        token. Raises RedisUnreachable, RedisRefused (out of memory, no permission, read only).
+        A cut connection is opened again and the script repeated once: each script gives the same answer to
+        the same token. Raises RedisUnreachable, RedisRefused (out of memory, no permission, read only).
         """
         link = self._connections.take()
         try:
