@@ -182,7 +182,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "want"), BAD, ids=[str(row[0]) for row in BAD])
+@pytest.mark.parametrize(("overrides", "want"), BAD, ids=[row[1] for row in BAD])
 def test_a_value_that_does_not_fit_is_named_with_what_is_expected(
     overrides: dict[str, object], want: str
 ) -> None:
