@@ -5,7 +5,7 @@ What is written for `(carrier: str, month: int, kind: Kind)`, with one shard:
     def key_from(args, kwargs):
       if kwargs or len(args) != 3:
         try: args = bind(*args, **kwargs)
-        except TypeError: args = explain(args, kwargs)
+        except TypeError as wrong: raise unbound(kwargs, wrong) from None
       a0,a1,a2, = args
       if (type(a0) is str) and (type(a1) is int):
         try:
@@ -53,7 +53,7 @@ class Plan:
 
     stems: what stands before the tokens in a key, by shard. seed: the CRC-32 of what stands before the tokens
     in the text that decides on the shard. longest: how many bytes of tokens fit into a key. slow: from bound
-    arguments to the result, or a ParamError. explain: raises what is wrong with arguments that do not bind.
+    arguments to the result, or a ParamError. unbound: the error for arguments that do not bind.
     """
 
     parameters: Sequence[Parameter]
@@ -62,7 +62,7 @@ class Plan:
     seed: int
     longest: int
     slow: Callable[[Args], tuple[bytes, Args]]
-    explain: Callable[[Args, dict[str, Any]], Args]
+    unbound: Callable[[dict[str, Any], TypeError], Exception]
 
 
 def compile_builder(plan: Plan) -> tuple[KeyOf, KeyFrom]:
@@ -74,7 +74,7 @@ def compile_builder(plan: Plan) -> tuple[KeyOf, KeyFrom]:
         "crc32": crc32,
         "date": date,
         "escape": escape,
-        "explain": plan.explain,
+        "unbound": plan.unbound,
         "slow": plan.slow,
         "stems": [stem.encode() for stem in plan.stems],
     }
@@ -111,7 +111,7 @@ def _body(plan: Plan) -> list[str]:
     lines = [
         "  if True:" if keyword_only else f"  if kwargs or len(args) != {count}:",
         "    try: args = bind(*args, **kwargs)",
-        "    except TypeError: args = explain(args, kwargs)",
+        "    except TypeError as wrong: raise unbound(kwargs, wrong) from None",
     ]
     forms = [kind.simple for kind in plan.types]
     places = "".join(f"a{at}," for at in range(count))

@@ -92,7 +92,7 @@ class KeyFactory:
             seed=self._seed,
             longest=self._longest,
             slow=self._slow,
-            explain=self._explain,
+            unbound=self._unbound,
         )
 
     # From a call to a key
@@ -227,13 +227,9 @@ class KeyFactory:
     def _wrong(self, reason: str) -> WrongArguments:
         return WrongArguments(self.query, reason, str(self.signature))
 
-    def _explain(self, args: Args, kwargs: dict[str, Any]) -> Args:
-        """Raises what is wrong with arguments that do not bind."""
+    def _unbound(self, kwargs: Mapping[str, object], wrong: TypeError) -> UnknownParam | WrongArguments:
+        """The error for arguments that do not bind; `wrong` is Python's."""
         for name in kwargs:
-            self._place(name)
-        try:
-            bound = self.signature.bind(*args, **kwargs)
-        except TypeError as wrong:
-            raise self._wrong(str(wrong)) from None
-        bound.apply_defaults()
-        return bound.args + tuple(bound.kwargs.values())
+            if name not in self._places:
+                return UnknownParam(self.query, name, self.names, did_you_mean(name, self.names))
+        return self._wrong(str(wrong).removeprefix("bind() "))
