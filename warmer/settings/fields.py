@@ -13,6 +13,7 @@ from typing import Any
 
 from warmer.errors import ConfigurationError, mask
 from warmer.settings import checks, sources
+from warmer.settings.embedded import embedded_address
 from warmer.settings.kinds import Choice, Count, Kind, Live, Names, Seconds, dotted, label, secret, url
 
 IDENTITY_PARAMS = (
@@ -40,7 +41,7 @@ def setting(default: object, kind: Kind, means: str, low: str = "", high: str = 
     return field(default=default, metadata={"about": About(kind, means, low, high, special)})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
     """One namespace's settings, made once by `Settings.load` and passed to whoever needs them.
 
@@ -54,7 +55,8 @@ class Settings:
         "redis://127.0.0.1:6379/0",
         url("redis", "rediss", "unix"),
         "Where entries, leases, the fence and the due index are: a Redis 7.0 or newer, or a Valkey.",
-        special="`rediss://` speaks TLS; `unix:///path/to/socket?db=0` uses a socket file.",
+        special="`rediss://` speaks TLS; `unix:///path/to/socket?db=0` uses a socket file. Unset: the server that "
+        "`warmer up` has built in, where it has run in this folder or one above (`.warmer/redis.url`).",
     )
     broker_url: str = setting(
         None,
@@ -239,11 +241,21 @@ class Settings:
         )
         found.add_all(sources.from_keywords(overrides or {}, kinds, found.problems))
         values = {f.name: f.default for f in fields(cls) if f.name != "namespace"} | found.values
+        given = "redis_url" in found.values
+        if not given and (address := embedded_address(folder or Path.cwd())):
+            values["redis_url"] = address
         if not found.problems:
             found.problems.extend(checks.contradictions(values, found.origins))
         if found.problems:
             raise ConfigurationError(tuple(found.problems))
-        return cls(**checks.complete(values))
+        made = cls(**checks.complete(values))
+        object.__setattr__(made, "_redis_given", given)
+        return made
+
+    @property
+    def redis_is_embedded(self) -> bool:
+        """Whether nobody named a server, so that `warmer up` brings its own."""
+        return not getattr(self, "_redis_given", False)
 
     def __repr__(self) -> str:
         """Every setting, with passwords masked."""
