@@ -187,14 +187,17 @@ def test_a_scripts_header_names_the_slots_that_its_body_uses() -> None:
     """No KEYS[n] or ARGV[n] is used that the header does not name."""
     for script in SCRIPTS:
         header = _header(script)
-        named = {(kind, int(n)) for kind, n in re.findall(r"(KEYS|ARGV)\[(\d+)", header)}
-        rest = {(kind, int(n)) for kind, n in re.findall(r"(KEYS|ARGV)\[(\d+)\.\.\]", header)}
+        spans = re.findall(r"(KEYS|ARGV)\[(\d+)(\.\.)?(\d+)?\]", header)
         used = re.findall(r"(KEYS|ARGV)\[(\d+)\]", SCRIPTS[script].removeprefix(header))
-        unnamed = {(kind, int(n)) for kind, n in used} - named
 
-        assert [
-            one for one in unnamed if not any(one >= first for first in rest if first[0] == one[0])
-        ] == [], script
+        assert [one for one in used if not any(_spans(span, *one) for span in spans)] == [], script
+
+
+def _spans(span: tuple[str, str, str, str], kind: str, slot: str) -> bool:
+    """Whether `ARGV[3]`, `ARGV[3..]` or `ARGV[3..5]` covers a slot."""
+    named, first, dots, last = span
+    most = float(last) if last else float("inf") if dots else float(first)
+    return named == kind and float(first) <= float(slot) <= most
 
 
 def test_a_script_never_walks_the_whole_keyspace() -> None:
