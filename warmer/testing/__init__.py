@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from warmer.testing.namespaces import bypass, using_server
     from warmer.testing.postgres import PostgresServer
     from warmer.testing.processes import ChildProcess, python
-    from warmer.testing.race import RaceLost, RaceReport, race
+    from warmer.testing.races import RaceLost, RaceReport, race
     from warmer.testing.servers import RedisServer, ValkeyServer
     from warmer.testing.wait import wait_until, wait_until_async
 
@@ -50,7 +50,7 @@ _MODULES = {
     "namespaces": ("bypass", "using_server"),
     "postgres": ("PostgresServer",),
     "processes": ("ChildProcess", "python"),
-    "race": ("RaceLost", "RaceReport", "race"),
+    "races": ("RaceLost", "RaceReport", "race"),
     "servers": ("RedisServer", "ValkeyServer"),
     "wait": ("wait_until", "wait_until_async"),
 }

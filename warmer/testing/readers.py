@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,9 +96,13 @@ class Findings:
         self.tolerated += other.tolerated
         self.longest_wait_s = max(self.longest_wait_s, other.longest_wait_s)
 
+    def to_json(self) -> str:
+        """The same as text, for the process that gathers them."""
+        return json.dumps(vars(self))  # not asdict(): it makes of a Counter a count of its items
+
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """What `json.dumps(asdict(findings))` gave."""
+        """What `to_json` gave."""
         found = json.loads(text)
         counters = {name: Counter(found[name]) for name in ("failures", "tolerated")}
         return cls(**{**found, **counters})
@@ -241,15 +245,12 @@ class SlowLoads:
 def place_of(thing: Any) -> str:
     """Where another process can import a thing from, as "module:name". Raises ValueError if it can't."""
     place = f"{thing.__module__}:{thing.__qualname__}"
-    if (
-        "<locals>" in place
-        or "<lambda>" in place
-        or thing.__module__ == "__main__"
-        or found_at(place) is not thing
-    ):
-        raise ValueError(
-            f"{place} cannot be imported by another process; put it at the top level of a module"
-        )
+    try:
+        found = found_at(place)
+    except (ImportError, AttributeError):
+        found = None
+    if found is not thing or thing.__module__ == "__main__":
+        raise ValueError(f"{place} can't be imported by another process; put it at the top level of a module")
     return place
 
 
@@ -271,7 +272,7 @@ def handle_at(query: Query[..., Any], tokens: str) -> Handle[Any]:
 
 
 def main(spec_path: Path) -> None:
-    """One process of readers. The spec is written by warmer.testing.race."""
+    """One process of readers. The spec is written by warmer.testing.races."""
     spec = json.loads(spec_path.read_text())
     handles = [handle_at(found_at(place), tokens) for place, tokens in spec["handles"]]
     board = Board(Path(spec["board"]))
@@ -286,7 +287,7 @@ def main(spec_path: Path) -> None:
             time.sleep(0.01)
         print(READY, flush=True)  # noqa: T201 - told to the process that waits for it
         found = readers.finish()
-    Path(spec["findings"]).write_text(json.dumps(asdict(found)))
+    Path(spec["findings"]).write_text(found.to_json())
 
 
 if __name__ == "__main__":
