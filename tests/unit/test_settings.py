@@ -16,7 +16,7 @@ from kombu.connection import Connection
 
 from warmer.errors import ConfigurationError
 from warmer.settings import Settings, broker_of
-from warmer.settings.fields import About
+from warmer.settings.fields import About, kinds_of_settings
 from warmer.settings.kinds import Live
 from warmer.settings.page import page
 
@@ -379,6 +379,8 @@ def test_the_page_is_made_from_the_settings() -> None:
 def test_every_setting_says_what_it_means_and_what_its_limits_do() -> None:
     """A setting has a sentence, and a number says what too low and too high a value does."""
     for one in fields(Settings):
+        if not one.metadata:
+            continue
         about: About = one.metadata["about"]
         assert about.means.endswith(".")
         if isinstance(one.default, int | float):
@@ -388,7 +390,34 @@ def test_every_setting_says_what_it_means_and_what_its_limits_do() -> None:
 
 def test_every_default_is_of_its_own_kind() -> None:
     """A default would be accepted if it were given."""
-    for one in fields(Settings):
-        kind = one.metadata["about"].kind
-        if one.name != "namespace" and not isinstance(kind, Live):
-            assert kind.accept(one.default) == one.default
+    defaults = {one.name: one.default for one in fields(Settings)}
+    kinds = kinds_of_settings()
+    del kinds["namespace"]
+
+    for name, kind in kinds.items():
+        if not isinstance(kind, Live):
+            assert kind.accept(defaults[name]) == defaults[name]
+
+
+def test_settings_remember_what_was_given(tmp_path: Path) -> None:
+    """It can be told apart whether a server was named by somebody or is the default."""
+    folder = _pyproject(tmp_path, "[tool.warmer]\nclaim = 3\n")
+
+    named = _load({"redis_url": "redis://127.0.0.1:6379/0"}, {"WARMER_LEASE": "3"}, folder)
+
+    assert named.given == {"redis_url", "lease", "claim"}
+    assert (named.redis_is_embedded, _load().redis_is_embedded) == (False, True)
+
+
+def test_the_embedded_server_of_the_folder_is_found(tmp_path: Path) -> None:
+    """Where `warmer up` has run, in this folder or one above, its server is the default; a named one counts."""
+    (tmp_path / ".warmer").mkdir()
+    (tmp_path / ".warmer" / "redis.url").write_text("unix:///run/w.sock\n", encoding="utf-8")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+
+    found = _load(folder=below)
+
+    assert (found.redis_url, found.redis_is_embedded) == ("unix:///run/w.sock", True)
+    assert found.broker_url == "redis+socket:///run/w.sock?virtual_host=0"
+    assert _load({"redis_url": "redis://h"}, folder=below).redis_url == "redis://h"

@@ -41,7 +41,7 @@ def setting(default: object, kind: Kind, means: str, low: str = "", high: str = 
     return field(default=default, metadata={"about": About(kind, means, low, high, special)})
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Settings:
     """One namespace's settings, made once by `Settings.load` and passed to whoever needs them.
 
@@ -50,6 +50,8 @@ class Settings:
     """
 
     namespace: str = field(metadata={"about": About(label(LABEL), "The namespace's name.")})
+    # Which settings were given by some source. What is not is a default, or follows from others.
+    given: frozenset[str] = frozenset()
 
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
@@ -231,38 +233,41 @@ class Settings:
                 values that don't fit, settings that contradict each other. Nothing is connected to.
 
         """
-        kinds: dict[str, Kind] = {f.name: f.metadata["about"].kind for f in fields(cls)}
+        kinds = kinds_of_settings()
         found = sources.Found()
         found.add("namespace", namespace, "the namespace", kinds["namespace"])
         del kinds["namespace"]
-        found.add_all(sources.from_pyproject(folder or Path.cwd(), kinds, found.problems))
+        place = folder or Path.cwd()
+        found.add_all(sources.from_pyproject(place, kinds, found.problems))
         found.add_all(
             sources.from_environment(os.environ if environ is None else environ, kinds, found.problems)
         )
         found.add_all(sources.from_keywords(overrides or {}, kinds, found.problems))
-        values = {f.name: f.default for f in fields(cls) if f.name != "namespace"} | found.values
-        given = "redis_url" in found.values
-        if not given and (address := embedded_address(folder or Path.cwd())):
-            values["redis_url"] = address
+        values = {f.name: f.default for f in fields(cls) if f.name in kinds} | found.values
+        if "redis_url" not in found.values:
+            values["redis_url"] = embedded_address(place) or values["redis_url"]
         if not found.problems:
             found.problems.extend(checks.contradictions(values, found.origins))
         if found.problems:
             raise ConfigurationError(tuple(found.problems))
-        made = cls(**checks.complete(values))
-        object.__setattr__(made, "_redis_given", given)
-        return made
+        return cls(**checks.complete(values), given=frozenset(found.values) - {"namespace"})
 
     @property
     def redis_is_embedded(self) -> bool:
         """Whether nobody named a server, so that `warmer up` brings its own."""
-        return not getattr(self, "_redis_given", False)
+        return "redis_url" not in self.given
 
     def __repr__(self) -> str:
         """Every setting, with passwords masked."""
-        shown = (f"{f.name}={self._shown(f.name, f.metadata['about'].kind)}" for f in fields(self))
+        shown = (f"{name}={self._shown(name, kind)}" for name, kind in kinds_of_settings().items())
         return f"Settings({', '.join(shown)})"
 
     def _shown(self, name: str, kind: Kind) -> str:
         value = getattr(self, name)
         hidden = getattr(kind, "secret", False) and value is not None
         return "'***'" if hidden else mask(repr(value))
+
+
+def kinds_of_settings() -> dict[str, Kind]:
+    """The kind of each setting by its name, in the order of the page; `namespace` comes first."""
+    return {one.name: one.metadata["about"].kind for one in fields(Settings) if one.metadata}

@@ -38,9 +38,9 @@ def page() -> str:
 
 def _sections() -> Iterator[str]:
     for one in fields(Settings):
-        about: About = one.metadata["about"]
-        if one.name == "namespace":
+        if one.name in {"namespace", "given"}:
             continue
+        about: About = one.metadata["about"]
         yield f"## {one.name}\n"
         yield f"{about.means}\n"
         yield f"- **Expected**: {about.kind.expected}"
