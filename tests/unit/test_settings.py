@@ -410,7 +410,7 @@ def test_settings_remember_what_was_given(tmp_path: Path) -> None:
 
 
 def test_the_embedded_server_of_the_folder_is_found(tmp_path: Path) -> None:
-    """Where `warmer up` has run, in this folder or one above, its server is the default; a named one counts."""
+    """Where `warmer up` has run, in this folder or one above, its server is the default."""
     (tmp_path / ".warmer").mkdir()
     (tmp_path / ".warmer" / "redis.url").write_text("unix:///run/w.sock\n", encoding="utf-8")
     below = tmp_path / "a" / "b"

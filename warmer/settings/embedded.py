@@ -1,4 +1,4 @@
-"""The address of the server that `warmer up` has built in: scripts in the same folder find it without a setting."""
+"""The address of the server that `warmer up` has built in: scripts in its folder need no setting to find it."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class Settings:
         "redis://127.0.0.1:6379/0",
         url("redis", "rediss", "unix"),
         "Where entries, leases, the fence and the due index are: a Redis 7.0 or newer, or a Valkey.",
-        special="`rediss://` speaks TLS; `unix:///path/to/socket?db=0` uses a socket file. Unset: the server that "
-        "`warmer up` has built in, where it has run in this folder or one above (`.warmer/redis.url`).",
+        special="`rediss://` speaks TLS; `unix:///path/to/socket?db=0` uses a socket file. Unset: the server "
+        "that `warmer up` has built in, where it has run in this folder or one above (`.warmer/redis.url`).",
     )
     broker_url: str = setting(
         None,
