@@ -1,4 +1,4 @@
-"""The address of the server that `warmer up` has built in: scripts in its folder need no setting to find it."""
+"""The address of the server that `warmer up` has built in: scripts in its folder find it by themselves."""
 
 from __future__ import annotations
 
