@@ -62,11 +62,22 @@ local function newest_fence(first, last)
   return newest
 end
 
+-- Somebody was told to wait for this entry. Told again at least twice a second while the wait lasts.
+local function note_waiting(member) redis.call('HSET', root .. 'waiting', member, text(now)) end
+
+-- Whether somebody was told so in the last 2 seconds. Being woken does not end a wait: who is woken asks again, and
+-- what happens before that must not pass the waiter by.
+local function somebody_waits(member)
+  local told = redis.call('HGET', root .. 'waiting', member)
+  return told and now - tonumber(told) < 2000000
+end
+
 -- Wakes the processes that wait for this entry. A wake-up only says "read again".
 local function wake(member)
-  if redis.call('SREM', root .. 'waiting', member) == 1 then
-    redis.call('PUBLISH', root .. 'wake', member)
-  end
+  local told = redis.call('HGET', root .. 'waiting', member)
+  if not told then return end
+  redis.call('PUBLISH', root .. 'wake', member)
+  if not somebody_waits(member) then redis.call('HDEL', root .. 'waiting', member) end
 end
 
 -- Header of an entry's blob: see warmer/core/header.py for the layout.

@@ -37,40 +37,38 @@ if handed then
   if loaded and loaded.life == life and loaded.stamp > arrived then return {'handed', text(now), handed} end
 end
 
-if ARGV[8] == '2' then
-  redis.call('SADD', root .. 'waiting', member)
-  return {'busy', text(now), text(next_stamp()), '1000000'}
-end
-
-if ARGV[8] ~= '1' then
-  local failure = redis.call('HGET', root .. 'failures', member)
-  if failure then
-    local until_us, stamp = string.match(failure, '^%d+ (%d+) (%d+) ')
-    if tonumber(until_us) > now and tonumber(stamp) > fence then
-      return {'failed', text(now), until_us, failure}
-    end
-  end
-  local interval = tonumber(ARGV[9])
-  if interval > 0 then
-    local loaded_at = tonumber(redis.call('HGET', root .. 'loaded', member) or 0)
-    if loaded_at + interval > now then return {'soon', text(now), text(loaded_at + interval)} end
+local failure = ARGV[8] ~= '1' and redis.call('HGET', root .. 'failures', member)
+if failure then
+  local until_us, stamp = string.match(failure, '^%d+ (%d+) (%d+) ')
+  if tonumber(until_us) > now and tonumber(stamp) > fence then
+    return {'failed', text(now), until_us, failure}
   end
 end
 
-if lease then
-  local aside = live_lease('doomed', member)
-  if lease.stamp >= fence or aside then
-    redis.call('SADD', root .. 'waiting', member)
-    local ends = lease.expires
-    if aside and aside.expires < ends then ends = aside.expires end
-    return {'busy', text(now), text(next_stamp()), text(ends - now)}
-  end
-  write_lease('doomed', member, lease)
+-- What is told to those who have to wait; whoever ends a load wakes them.
+local function wait_until(kind, ...)
+  note_waiting(member)
+  return {kind, text(now), ...}
 end
+if ARGV[8] == '2' then return wait_until('busy', text(next_stamp()), '1000000') end
+
+local aside = live_lease('doomed', member)
+if lease and (lease.stamp >= fence or aside) then
+  local ends = lease.expires
+  if aside and lease.stamp < fence and aside.expires < ends then ends = aside.expires end
+  return wait_until('busy', text(next_stamp()), text(ends - now))
+end
+
+local interval = tonumber(ARGV[9])
+if interval > 0 and ARGV[8] ~= '1' then
+  local loaded_at = tonumber(redis.call('HGET', root .. 'loaded', member) or 0)
+  if loaded_at + interval > now then return wait_until('soon', text(loaded_at + interval)) end
+end
+if lease then write_lease('doomed', member, lease) end
 
 local deadline = now + tonumber(ARGV[5])
 local granted = {token = token, stamp = next_stamp(), deadline = deadline,
                  expires = math.min(now + tonumber(ARGV[4]), deadline)}
 write_lease('leases', member, granted)
-if tonumber(ARGV[9]) > 0 then redis.call('HSET', root .. 'loaded', member, text(now)) end
+if interval > 0 then redis.call('HSET', root .. 'loaded', member, text(now)) end
 return {'granted', text(now), text(granted.stamp)}

@@ -34,7 +34,7 @@ end
 if lease.doomed or newest_fence(20, #ARGV) >= lease.stamp then
   redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)
   -- What readers of other processes that began before this load are waiting for; see "handed" in acquire.lua.
-  if redis.call('SISMEMBER', root .. 'waiting', member) == 1 then
+  if somebody_waits(member) then
     redis.call('SET', root .. 'handoff:' .. member, pack_header(lease.stamp, 0, 0, 0) .. payload, 'PX', 2000)
   end
   if not lease.doomed then

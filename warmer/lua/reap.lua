@@ -45,12 +45,10 @@ local function unwanted(member, record)
   return false
 end
 
-local function waits_for_nobody(member)
-  return not live_lease('leases', member) and not live_lease('doomed', member)
-end
+local function wait_over(_, told) return tonumber(told) < now - 60 * SECOND end
 
 local kinds = {{'leases', lease_over}, {'doomed', lease_over}, {'failures', failure_over}, {'heat', cold},
-               {'params', unknown}, {'loaded', loaded_long_ago}, {'warming', unwanted}}
+               {'params', unknown}, {'loaded', loaded_long_ago}, {'warming', unwanted}, {'waiting', wait_over}}
 for i, kind in ipairs(kinds) do
   local reply = redis.call('HSCAN', root .. kind[1], ARGV[2 + i], 'COUNT', ARGV[2])
   cursors[i] = reply[1]
@@ -59,10 +57,5 @@ for i, kind in ipairs(kinds) do
       removed = removed + redis.call('HDEL', root .. kind[1], reply[2][j])
     end
   end
-end
-local waiting = redis.call('SSCAN', root .. 'waiting', ARGV[10], 'COUNT', ARGV[2])
-cursors[8] = waiting[1]
-for _, member in ipairs(waiting[2]) do
-  if waits_for_nobody(member) then removed = removed + redis.call('SREM', root .. 'waiting', member) end
 end
 return {text(now), removed, cursors}
