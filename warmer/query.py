@@ -61,6 +61,11 @@ class Handle(Generic[R]):
         return self._reading.params(self._args)
 
     @property
+    def args(self) -> tuple[Any, ...]:
+        """The canonical params in the order of the signature."""
+        return self._args
+
+    @property
     def entry_key(self) -> EntryKey:
         """The key with all of its parts."""
         return self._reading.entry(self._args)

@@ -24,12 +24,16 @@ errors = Console(stderr=True, highlight=False)
 
 App = Annotated[
     str | None,
-    typer.Option("--app", "-A", envvar="WARMER_APP", help="The package that holds the queries (default: tasks)."),
+    typer.Option(
+        "--app", "-A", envvar="WARMER_APP", help="The package that holds the queries (default: tasks)."
+    ),
 ]
 
 
 def run() -> None:
     """Run the command line."""
+    from warmer.cli import invalidating, reports, services, warming  # noqa: F401 - each module adds its commands
+
     debug = "--debug" in sys.argv
     sys.argv = [arg for arg in sys.argv if arg != "--debug"]
     try:
@@ -55,7 +59,9 @@ def up(
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
     concurrency: Annotated[int, typer.Option(help="Loads at once in each worker.", min=1, max=256)] = 4,
     pool: Annotated[str, typer.Option(help="threads, prefork or solo.")] = "threads",
-    port: Annotated[int | None, typer.Option(help="Flower's port (default: 5555 or the next free one).")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Flower's port (default: 5555 or the next free one).")
+    ] = None,
     flower: Annotated[bool, typer.Option(help="Whether to start Flower.")] = True,
 ) -> None:
     """Start Valkey (unless redis_url is set), a worker, a scheduler and Flower, here in the foreground."""

@@ -41,7 +41,11 @@ class Children:
         self._stopping = False
 
     def start(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str], quiet: Callable[[str], bool] | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        quiet: Callable[[str], bool] | None = None,
     ) -> Child:
         """Start one. quiet: lines for which it is true are kept for the tail only. Raises OSError."""
         read, write = os.pipe()

@@ -158,6 +158,11 @@ class Store:
         self.offset_us += float(moved or 0)
         return self.offset_us
 
+    def resync_now(self) -> float:
+        """The server's time after asking for it anew."""
+        self.resync()
+        return self.now_us()
+
     def now_us(self) -> float:
         """The server's time, as this process estimates it."""
         return time.time() * 1e6 + self.offset_us
