@@ -16,6 +16,7 @@ All of it runs on the runtime's own event loop; only the store and the loads use
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -245,6 +246,9 @@ class Load:
             self.runtime.heartbeat.hold(self.lease)
         try:
             outcome = await self.ended()
+        except asyncio.CancelledError as exc:
+            Flight._finish_off(self.readers, Outcome("failed", error=exc))
+            raise
         finally:
             if self.lease:
                 self.runtime.heartbeat.drop(self.lease)
@@ -264,7 +268,8 @@ class Load:
 
         def work() -> None:
             outcome = self._load_and_commit()
-            loop.call_soon_threadsafe(tell, outcome)
+            with contextlib.suppress(RuntimeError):  # the runtime was closed: its readers have been told
+                loop.call_soon_threadsafe(tell, outcome)
 
         LoadThread(self.query.name, work).start()
         self.runtime.counts.add("loads")

@@ -89,11 +89,27 @@ class LoadLoop:
             if self._loop is None or self._pid != os.getpid():
                 self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
                 threading.Thread(
-                    target=_run_forever, args=(self._loop,), name="warmer-async-loads", daemon=True
+                    target=serve, args=(self._loop,), name="warmer-async-loads", daemon=True
                 ).start()
             return self._loop
 
+    def close(self) -> None:
+        """Stop the loop and cancel what runs on it; the next load begins another."""
+        with self._lock:
+            if self._loop is not None and self._pid == os.getpid():
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
 
-def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+
+def serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run an event loop in this thread until it is stopped; what still runs on it then is cancelled."""
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    try:
+        loop.run_forever()
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()

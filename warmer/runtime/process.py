@@ -20,7 +20,7 @@ from warmer.errors import RedisUnreachable, ServerError, TooManyConnections
 from warmer.runtime.contract import Loadable, Outcome, Reader
 from warmer.runtime.flights import Flight
 from warmer.runtime.heartbeat import Heartbeat, Ticker
-from warmer.runtime.loads import LoadLoop
+from warmer.runtime.loads import LoadLoop, serve
 from warmer.runtime.tallies import Tallies
 from warmer.runtime.wakeups import Wakeups
 from warmer.settings import Settings
@@ -127,6 +127,11 @@ class Runtime:
             log.info("the server has been restarted or has failed over; what was stored before is not served")
         self.store.resync()
 
+    def clock_moved(self) -> None:
+        """A test has moved the server's clock: learn it now, and forget when anything was asked for."""
+        self.resync()
+        self._asked.clear()
+
     # -- for flights
 
     @property
@@ -139,7 +144,7 @@ class Runtime:
                     # Made on the loop's own thread before anybody can use them.
                     self.slots = asyncio.Semaphore(self.settings.max_loads)
                     self.away_slots = asyncio.Semaphore(self.settings.redis_away_loads)
-                    threading.Thread(target=_serve, args=(loop,), name="warmer-flights", daemon=True).start()
+                    threading.Thread(target=serve, args=(loop,), name="warmer-flights", daemon=True).start()
                     self._loop = loop
         return self._loop
 
@@ -172,6 +177,7 @@ class Runtime:
             self.tallies.flush()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
+        self.load_loop.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.store.close()
 
@@ -200,7 +206,8 @@ class Runtime:
             del self._flights[at]
 
     def _woken(self, shard: int, member: str) -> None:
-        self.loop.call_soon_threadsafe(self._wake_member, shard, member)
+        with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits any more
+            self.loop.call_soon_threadsafe(self._wake_member, shard, member)
 
     def _wake_member(self, shard: int, member: str) -> None:
         flight = self._flights.get((shard, member))
@@ -209,7 +216,8 @@ class Runtime:
             flight.changed.set()
 
     def _missed(self) -> None:
-        self.loop.call_soon_threadsafe(self._wake_all)
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._wake_all)
 
     def _wake_all(self) -> None:
         for flight in self._flights.values():
@@ -231,8 +239,3 @@ class Runtime:
 
     def _shard_of(self, key: bytes) -> int:
         return int(key[key.index(b":", key.index(b"{")) + 1 : key.index(b"}")])
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
