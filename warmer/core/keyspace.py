@@ -20,6 +20,11 @@ def root_of(namespace: str, shard: int) -> str:
     return f"w:{{{escape(namespace)}:{shard}}}:"
 
 
+def broker_prefix(namespace: str) -> str:
+    """What every key of Celery's begins with where Redis is the broker: no other's messages mix in."""
+    return f"w:broker:{escape(namespace)}:"
+
+
 @dataclass(frozen=True, slots=True)
 class ShardKeys:
     """The keys of one shard: one attribute for each fixed key, one method for each family of keys.

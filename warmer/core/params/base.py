@@ -79,9 +79,9 @@ class ParamType(ABC):
         Raises Misfit for a text that `encode` would not write, so each value has one token only.
         """
         try:
-            value = self.read(token)
-            if self.encode(value) == token:
-                return value
+            canonical = self.check(self.read(token))
+            if self.encode(canonical) == token:
+                return canonical
         except (ValueError, ArithmeticError) as broken:
             raise Misfit(token, f"a token of {self.name}") from broken
         raise Misfit(token, f"a token of {self.name}")
@@ -98,4 +98,4 @@ class ParamType(ABC):
 
     @abstractmethod
     def read(self, token: str) -> object:
-        """`decode` without its check. Raises ValueError or ArithmeticError for what it can't read."""
+        """A value of a token, unchecked. Raises ValueError or ArithmeticError for what it can't read."""

@@ -60,7 +60,7 @@ class EnumParam(ParamType):
     def read(self, token: str) -> Enum:
         """The member."""
         if token.startswith("~") and issubclass(self._cls, Flag):
-            return self.check(self._cls(int(token[1:])))
+            return self._cls(int(token[1:]))
         name = unescape(token)
         if name not in self._cls.__members__:
             raise ValueError("no such member")
@@ -115,8 +115,8 @@ class LiteralParam(ParamType):
         return self._base.encode(canonical)
 
     def read(self, token: str) -> object:
-        """As the values' type does, and one of these."""
-        return self.check(self._base.read(token))
+        """As the values' type does."""
+        return self._base.read(token)
 
     def from_text(self, text: str) -> object:
         """As the values' type does, and one of these."""

@@ -57,7 +57,8 @@ class DatetimeParam(ParamType):
                 value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond
             )
             # A subclass may be finer than its fields (pandas.Timestamp has nanoseconds): never cut them off.
-            if type(value) is not datetime and value.replace(tzinfo=None) != fields:
+            # Its `==` is what says so; `!=` is not always its opposite.
+            if type(value) is not datetime and not bool(value.replace(tzinfo=None) == fields):
                 raise Misfit(value, "a datetime of whole microseconds")
             offset = value.utcoffset()
             return fields if offset is None else (fields - offset).replace(tzinfo=UTC)

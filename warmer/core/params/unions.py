@@ -53,6 +53,10 @@ class OptionalParam(ParamType):
         """None, or what the type reads."""
         return None if token == "~" else self._inner.read(token)
 
+    def from_text(self, text: str) -> object:
+        """None for `~`, or what the type makes of the text."""
+        return None if text == "~" else self._inner.from_text(text)
+
 
 class UnionParam(ParamType):
     """Several types, and perhaps None: tokens are `~`, and `<tag>~<token>`."""
