@@ -72,20 +72,19 @@ def test_a_header_is_public_and_costs_nothing_unless_said() -> None:
     assert Header.read(header.pack()) == header
 
 
-@pytest.mark.parametrize("size", range(HEADER_SIZE))
-def test_a_blob_shorter_than_a_header_is_not_an_entry(size: int) -> None:
+def test_a_blob_shorter_than_a_header_is_not_an_entry() -> None:
     """A cut blob is None at every length, never an error."""
-    blob = HEADER.pack()[:size]
-    assert read_times(blob) is None
-    assert Header.read(blob) is None
+    for size in range(HEADER_SIZE):
+        blob = HEADER.pack()[:size]
+        assert read_times(blob) is None
+        assert Header.read(blob) is None
 
 
-@pytest.mark.parametrize("first", [byte for byte in range(256) if byte != FORMAT])
-def test_a_blob_of_another_format_is_not_an_entry(first: int) -> None:
+def test_a_blob_of_another_format_is_not_an_entry() -> None:
     """Only the one format byte is ours."""
-    blob = bytes([first]) + HEADER.pack()[1:]
-    assert read_times(blob) is None
-    assert Header.read(blob) is None
+    for first in range(256):
+        blob = bytes([first]) + HEADER.pack()[1:]
+        assert (read_times(blob) is None) == (Header.read(blob) is None) == (first != FORMAT)
 
 
 def test_flags_of_a_later_version_are_not_read() -> None:

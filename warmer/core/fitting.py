@@ -13,22 +13,32 @@ which may be private.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec import inspect as tree
 
-from warmer.core import models
+from warmer.core.leaves import (
+    Fit,
+    Misfit,
+    fit_exact,
+    fit_float,
+    fit_literal,
+    fit_model,
+    fit_plain,
+    fit_time,
+    listed,
+    misfit,
+    name_of,
+    require,
+)
 from warmer.core.shapes import COLLECTIONS, class_of, is_plain, unwrap
-
-#: Checks a column of values that stand at one place; the text names the place. Raises Misfit.
-Fit: TypeAlias = Callable[[Sequence[Any], str], None]
 
 _EXACT: dict[type[tree.Type], type] = {
     tree.NoneType: type(None),
@@ -52,13 +62,6 @@ _EXACT: dict[type[tree.Type], type] = {
     tree.DictType: dict,
     tree.TypedDictType: dict,
 }
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict})
-_PLAIN_KEYS = frozenset({str, int})
-_PLAIN_SAYS = "a plain value (None, bool, int, float, str, bytes, list or dict), as Any stands for these only"
-
-
-class Misfit(Exception):
-    """A value is not what its annotation says; the text says where and how."""
 
 
 def fit_for(shape: tree.Type) -> Fit:
@@ -84,13 +87,13 @@ class _Builder:
 
     def _make(self, node: tree.Type) -> Fit:
         if is_plain(node):
-            return _fit_plain
+            return fit_plain
         if isinstance(node, tree.FloatType):
-            return _fit_float
+            return fit_float
         if isinstance(node, tree.TimeType):
-            return _fit_time
+            return fit_time
         if isinstance(node, tree.LiteralType):
-            return _fit_literal(node.values)
+            return fit_literal(node.values)
         if isinstance(node, tree.UnionType):
             return self._union(node)
         if isinstance(node, tree.TypedDictType):
@@ -104,14 +107,14 @@ class _Builder:
         if isinstance(node, COLLECTIONS):
             return self._collection(node)
         if isinstance(node, tree.CustomType):
-            return _fit_model(class_of(node))
-        return _fit_exact(kind_of(node))
+            return fit_model(class_of(node))
+        return fit_exact(kind_of(node))
 
     def _collection(self, node: Any) -> Fit:
         kind, item = kind_of(node), self.fit(node.item_type)
 
         def fit(values: Sequence[Any], place: str) -> None:
-            _require(values, kind, place)
+            require(values, kind, place)
             if items := list(chain.from_iterable(values)):
                 item(items, f"an item of {place}")
 
@@ -121,7 +124,7 @@ class _Builder:
         key, value = self.fit(node.key_type), self.fit(node.value_type)
 
         def fit(values: Sequence[Any], place: str) -> None:
-            _require(values, dict, place)
+            require(values, dict, place)
             if keys := list(chain.from_iterable(values)):
                 key(keys, f"a key of {place}")
                 value(list(chain.from_iterable(map(dict.values, values))), f"a value of {place}")
@@ -132,7 +135,7 @@ class _Builder:
         items = [(itemgetter(at), self.fit(item)) for at, item in enumerate(node.item_types)]
 
         def fit(values: Sequence[Any], place: str) -> None:
-            _require(values, tuple, place)
+            require(values, tuple, place)
             lengths = set(map(len, values))
             if others := lengths - {len(items)}:
                 raise Misfit(f"{place} should be a tuple of {len(items)}, got one of {max(others)}")
@@ -147,14 +150,14 @@ class _Builder:
             (
                 attrgetter(field.name),
                 self.fit(field.type),
-                f"{_name(kind)}.{field.name}",
+                f"{name_of(kind)}.{field.name}",
                 _may_be_unset(field),
             )
             for field in node.fields
         ]
 
         def fit(values: Sequence[Any], place: str) -> None:
-            _require(values, kind, place)
+            require(values, kind, place)
             for get, field, name, may_be_unset in fields:
                 try:
                     column = list(map(get, values))
@@ -174,12 +177,12 @@ class _Builder:
         required = frozenset(field.name for field in node.fields if field.required)
 
         def fit(values: Sequence[Any], place: str) -> None:
-            _require(values, dict, place)
+            require(values, dict, place)
             for keys in set(map(frozenset, values)):
                 if not required <= keys:
-                    raise Misfit(f"{place} lacks {_list(required - keys)} of {name}")
+                    raise Misfit(f"{place} lacks {listed(required - keys)} of {name}")
                 if not keys <= known:
-                    raise Misfit(f"{place} has {_list(keys - known)}, which {name} has not")
+                    raise Misfit(f"{place} has {listed(keys - known)}, which {name} has not")
             for key, field in fields:
                 if column := [value[key] for value in values if key in value]:
                     field(column, f"{name}[{key!r}]")
@@ -195,8 +198,8 @@ class _Builder:
             else:
                 branches[kind_of(branch)] = self.fit(branch)
         if literals:
-            branches.update(dict.fromkeys(map(type, literals), _fit_literal(literals)))
-        names = " | ".join(_name(kind) for kind in branches)
+            branches.update(dict.fromkeys(map(type, literals), fit_literal(literals)))
+        names = " | ".join(name_of(kind) for kind in branches)
         if float in branches:
             branches.setdefault(int, branches[float])
 
@@ -205,7 +208,7 @@ class _Builder:
             for kind in set(map(type, values)):
                 branch = branches.get(UUID if issubclass(kind, UUID) else kind)
                 if branch is None:
-                    raise _misfit(values, {*branches}, names, place)
+                    raise misfit(values, {*branches}, names, place)
                 by_branch.setdefault(branch, set()).add(kind)
             for branch, kinds in by_branch.items():
                 if kinds != {type(None)}:
@@ -222,106 +225,3 @@ def kind_of(node: tree.Type) -> type:
 def _may_be_unset(field: tree.Field) -> bool:
     # msgspec shows a default of UNSET as "optional, but without default".
     return not field.required and field.default is field.default_factory is msgspec.NODEFAULT
-
-
-def _require(values: Sequence[Any], kind: type, place: str) -> None:
-    if set(map(type, values)) != {kind}:
-        raise _misfit(values, {kind}, _name(kind), place)
-
-
-def _fit_exact(kind: type) -> Fit:
-    if kind is UUID:
-        return _fit_uuid
-
-    def fit(values: Sequence[Any], place: str) -> None:
-        if set(map(type, values)) != {kind}:
-            raise _misfit(values, {kind}, _name(kind), place)
-
-    return fit
-
-
-def _fit_uuid(values: Sequence[Any], place: str) -> None:
-    if not all(issubclass(kind, UUID) for kind in set(map(type, values))):
-        raise _misfit([value for value in values if not isinstance(value, UUID)], {UUID}, "UUID", place)
-
-
-def _fit_float(values: Sequence[Any], place: str) -> None:
-    kinds = set(map(type, values))
-    if not kinds <= {float, int}:
-        raise _misfit(values, {float, int}, "float", place)
-    if int in kinds and any(abs(value) > 2**53 for value in values if type(value) is int):
-        raise Misfit(f"{place} should be float, got an int over 2**53, which a float would change")
-
-
-def _fit_time(values: Sequence[Any], place: str) -> None:
-    _require(values, time, place)
-    for value in values:
-        if value.tzinfo is not None and (
-            value.utcoffset() is None or value.utcoffset() % timedelta(minutes=1)
-        ):
-            raise Misfit(f"{place} has a zone without an offset of whole minutes, which would be lost")
-
-
-def _fit_literal(allowed: Collection[Any]) -> Fit:
-    known, kinds = frozenset(allowed), frozenset(map(type, allowed))
-
-    def fit(values: Sequence[Any], place: str) -> None:
-        if not set(map(type, values)) <= kinds:
-            raise _misfit(values, kinds, "a value of its Literal", place)
-        if not known.issuperset(values):
-            raise Misfit(f"{place} should be a value of its Literal, got another {_list(map(_name, kinds))}")
-
-    return fit
-
-
-def _fit_model(kind: type) -> Fit:
-    def fit(values: Sequence[Any], place: str) -> None:
-        _require(values, kind, place)
-        if not all(map(models.survives, values)):
-            raise Misfit(
-                f"{place}: {_name(kind)} does not come back equal from its own JSON (see its serializers)"
-            )
-
-    return fit
-
-
-def _fit_plain(values: Sequence[Any], place: str) -> None:
-    while values:
-        if not set(map(type, values)) <= _PLAIN:
-            raise _misfit(values, _PLAIN, _PLAIN_SAYS, place)
-        dicts = [value for value in values if type(value) is dict]
-        keys = list(chain.from_iterable(dicts))
-        if not set(map(type, keys)) <= _PLAIN_KEYS:
-            raise _misfit(keys, _PLAIN_KEYS, "str or int", f"a key in {place}")
-        lists = [value for value in values if type(value) is list]
-        values = [*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, dicts))]
-
-
-def _misfit(values: Sequence[Any], kinds: Collection[type], expected: str, place: str) -> Misfit:
-    """Says what was found instead, how often, and what usually helps."""
-    wrong = [type(value) for value in values if type(value) not in kinds]
-    found = wrong[0]
-    often = f" in {len(wrong):,} of {len(values):,}" if len(values) > 1 else ""
-    return Misfit(f"{place} should be {expected}, got {_name(found)}{often}{_help(found, expected)}")
-
-
-def _help(found: type, expected: str) -> str:
-    if found is type(None):
-        return f" (annotate `{expected} | None` if it may be absent)"
-    if hasattr(found, "__mapper__"):
-        return " (an ORM entity, tied to its session: copy its columns)"
-    if found.__module__.startswith("sqlalchemy."):
-        return " (it belongs to its connection: DelayRow(**row._mapping), tuple(row) or dict(row._mapping))"
-    if hasattr(found, "__await__"):
-        return " (await it)"
-    if hasattr(found, "__next__"):
-        return " (it can be consumed only once: return a list of it)"
-    return ""
-
-
-def _name(kind: type) -> str:
-    return "None" if kind is type(None) else kind.__name__
-
-
-def _list(names: Iterable[Any]) -> str:
-    return ", ".join(sorted(map(str, names)))

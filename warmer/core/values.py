@@ -16,8 +16,9 @@ from typing import Any
 from msgspec import MsgspecError, msgpack
 
 from warmer.core import models, payload
-from warmer.core.fitting import Misfit, fit_for
+from warmer.core.fitting import fit_for
 from warmer.core.immutability import is_immutable
+from warmer.core.leaves import Misfit
 from warmer.core.shapes import RECORDS, class_of, describe, is_model, shape_of, unalias, walk
 from warmer.core.type_digest import type_digest
 from warmer.errors import CorruptEntry, ResultNotStorable, ResultTooLarge, mask
