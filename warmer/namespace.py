@@ -70,6 +70,8 @@ class Warmer:
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
         self._celery: Any = None
+        if self.settings.celery is not None:
+            _ = self.celery  # an application that is there already gets our tasks as they are declared
 
     def __repr__(self) -> str:
         """Its name."""

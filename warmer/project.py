@@ -41,7 +41,7 @@ def find_project(app: str | None = None) -> Warmer:
         raise ProjectNotFound(dotted, str(Path.cwd()))
     modules = import_submodules(dotted)
     found = _named(modules[0], name) if name else _only_namespace(dotted, modules)
-    import_schedules(found.settings.schedules)
+    import_schedules(found.settings.schedules, modules[0])
     return found
 
 
@@ -54,12 +54,16 @@ def import_submodules(package: str) -> list[ModuleType]:
     return [top, *(importlib.import_module(name) for name in _below(top))]
 
 
-def import_schedules(package: str) -> list[ModuleType]:
-    """Import the package of the plans; missing under its default name: none. Raises ProjectNotFound."""
-    _see_working_directory()
-    if module_exists(package):
+def import_schedules(package: str, beside: ModuleType) -> list[ModuleType]:
+    """Import the package of the plans; missing under its default name: none. Raises ProjectNotFound.
+
+    beside: the project's own package. Under its default name, the other must be in the same folder: the path
+    may well lead to somebody else's `schedules`.
+    """
+    default = package == _DEFAULT_SCHEDULES
+    if module_exists(package) and (not default or _folder_of(package) == _folder_of(beside.__name__)):
         return import_submodules(package)
-    if package == _DEFAULT_SCHEDULES:
+    if default:
         return []
     raise ProjectNotFound(package, str(Path.cwd()))
 
@@ -96,6 +100,16 @@ def _below(top: ModuleType) -> Iterator[str]:
         yield found.name
         if found.ispkg:
             yield from _below(importlib.import_module(found.name))
+
+
+def _folder_of(dotted: str) -> Path | None:
+    """The folder that holds a top-level package or module."""
+    spec = importlib.util.find_spec(dotted.partition(".")[0])
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations))).resolve().parent
+    return Path(spec.origin).resolve().parent if spec.origin else None
 
 
 def _named(module: ModuleType, name: str) -> Warmer:

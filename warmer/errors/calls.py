@@ -167,3 +167,19 @@ class NotAnEntry(CallError):
             f"the plan {self.plan} yielded {self.value}, which is not an entry. What it yielded before is "
             "queued; the run stops here. Yield handles: `yield query.bind(...)`."
         )
+
+
+@error
+class NotAMessage(CallError):
+    """A query's task was given something that no scheduler of Warmer sends."""
+
+    task: str
+    reason: str
+
+    def message(self) -> str:
+        """Say what it lacks and what to call instead."""
+        return (
+            f"the task {self.task} was given no message of Warmer's: {self.reason}. Nothing was loaded. Only "
+            "the scheduler sends tasks of queries; to load entries, call `query.refresh(...)` or "
+            "`query.warm(...)`."
+        )

@@ -1,0 +1,77 @@
+"""What happens at the ends of a worker's processes: the project is imported, and what is held is given back.
+
+Nothing is connected before a process needs it, and a forked one makes its own: a runtime knows its process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from warmer import project
+from warmer.errors import ProjectError
+
+if TYPE_CHECKING:
+    from warmer.namespace import Warmer
+
+_pool_child: int | None = None
+
+
+def in_pool_child() -> bool:
+    """Whether this is a child of a prefork pool, which runs one task at a time and can be replaced."""
+    return _pool_child == os.getpid()
+
+
+def watch(app: Any, namespace: Warmer, *, imports: bool) -> None:
+    """Follow the worker's signals. imports: have it import the project that holds the application."""
+
+    def load(**_: object) -> None:
+        try:
+            import_project(app, namespace)
+        except Exception as exc:  # noqa: BLE001 - whatever the project raises, its own lines are what is shown
+            sys.stderr.write(str(exc) if isinstance(exc, ProjectError) else project.own_traceback(exc))
+            raise SystemExit(1) from None
+
+    def close(**_: object) -> None:
+        namespace.close()
+
+    if imports:
+        signals.import_modules.connect(load, sender=app, weak=False)
+    signals.worker_process_shutdown.connect(close, weak=False)
+    signals.worker_shutdown.connect(close, weak=False)
+
+
+def import_project(app: Any, namespace: Warmer) -> None:
+    """Import every module that may declare queries and plans.
+
+    These are in the packages whose module `celery` holds the application, so `celery -A anything` needs no
+    setting; where there is none, in the package that the settings name. Raises what the modules raise.
+    """
+    packages = _holders(app)
+    if not packages and project.module_exists(namespace.settings.app):
+        packages = [namespace.settings.app]
+    for package in packages:
+        modules = project.import_submodules(package)
+        project.import_schedules(namespace.settings.schedules, modules[0])
+
+
+def _holders(app: Any) -> list[str]:
+    """The packages whose module `celery` holds the application as `app` or `celery`."""
+    found = set()
+    for name, module in list(sys.modules.items()):
+        package, _, last = name.rpartition(".")
+        names = getattr(module, "__dict__", {})
+        if last == project.CELERY_MODULE and package and app in (names.get("app"), names.get("celery")):
+            found.add(package)
+    return sorted(found)
+
+
+def _note_pool_child(**_: object) -> None:
+    global _pool_child
+    _pool_child = os.getpid()
+
+
+signals.worker_process_init.connect(_note_pool_child, weak=False)
