@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from warmer.core.names import owner_name, query_name, tag_names
+from warmer.core.tokens import escape
 from warmer.errors import InvalidOption, show
 
 if TYPE_CHECKING:
@@ -34,23 +35,33 @@ def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str,
         raise InvalidOption(
             reading.name, "invalidate_where", "no params", "at least one; invalidate_all() drops every entry"
         )
-    partial = reading.keys.partial(**some)
-    return _invalidate_indexed(runtime, reading, lambda tokens: reading.keys.matches(tokens, partial))
+    partial, version = reading.keys.partial(**some), escape(reading.keys.version)
+
+    def wanted(member: str, tokens: str | None) -> bool:
+        # What another version keyed, or a digest whose params are gone, can't be told apart: rather removed than kept.
+        if tokens is None or member.partition("@")[2].partition(":")[0] != version:
+            return True
+        return reading.keys.matches(tokens, partial)
+
+    return _invalidate_indexed(runtime, reading, wanted)
 
 
 def invalidate_query(runtime: Runtime, reading: Reading[Any]) -> int:
     """Every entry of a query, in every version."""
-    return _invalidate_indexed(runtime, reading, lambda _: True)
+    return _invalidate_indexed(runtime, reading, lambda _, __: True)
 
 
-def _invalidate_indexed(runtime: Runtime, reading: Reading[Any], wanted: Callable[[str], bool]) -> int:
+def _invalidate_indexed(
+    runtime: Runtime, reading: Reading[Any], wanted: Callable[[str, str | None], bool]
+) -> int:
     store, removed = runtime.store, 0
     runtime.counts.add("invalidations")
     stamps = store.stamp_names([query_name(reading.name)])
     for shard, stamp in enumerate(stamps):
         for page in store.indexed(shard, reading.name):
             known = store.params_of(shard, [member for member in page if ":#" in member])
-            hit = [m for m in page if wanted(known.get(m) or m.partition(":")[2])]
+            tokens = {m: known.get(m) if ":#" in m else m.partition(":")[2] for m in page}
+            hit = [member for member in page if wanted(member, tokens[member])]
             removed += store.remove(shard, stamp, reading.options.stale_us, "", hit)
     return removed
 

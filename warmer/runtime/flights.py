@@ -28,7 +28,7 @@ from warmer.core.header import HEADER_SIZE, NO_LIFE, Header
 from warmer.core.keys import EntryKey
 from warmer.errors import LoadFailed, LoadTimeout, ServerError, StoreError, TooManyLoads, WaitTimeout, mask
 from warmer.runtime.contract import Loadable, Outcome, Reader
-from warmer.runtime.loads import Loaded, LoadThread, run_load
+from warmer.runtime.loads import Expired, Loaded, LoadThread, run_load
 from warmer.store.operations import Acquired, Commit, Lease
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ class Load:
             flags, payload = query.encode(loaded.value)
         except StoreError as exc:
             return self._failed(exc, str(exc))
-        except TimeoutError:
+        except Expired:
             return self._timed_out()
         except BaseException as exc:
             log.warning("loading %s(%s) failed", query.name, flight.entry.params, exc_info=exc)

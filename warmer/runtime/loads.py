@@ -23,6 +23,10 @@ class Loaded:
     found: frozenset[str]
 
 
+class Expired(Exception):
+    """An async load was cancelled because its time was up; a TimeoutError of the loader's own is another thing."""
+
+
 class LoadThread:
     """Runs one piece of work on a new thread whose context is empty.
 
@@ -78,8 +82,12 @@ class LoadLoop:
 
         async def bounded() -> Any:
             past.set(marker)
-            async with asyncio.timeout(timeout_s):
-                return await coroutine
+            limit = asyncio.timeout(timeout_s)
+            try:
+                async with limit:
+                    return await coroutine
+            except TimeoutError as exc:
+                raise Expired if limit.expired() else exc from None
 
         # The task runs in a copy of this thread's context, which is a clean one.
         return asyncio.run_coroutine_threadsafe(bounded(), self._running()).result()
