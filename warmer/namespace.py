@@ -24,7 +24,7 @@ from warmer.errors import (
     show,
 )
 from warmer.plans import Plan, Trigger, read_rate
-from warmer.query import AsyncQuery, Query
+from warmer.query import AsyncQuery, Handle, Query
 from warmer.reading import Reading
 from warmer.runtime.modes import identity, past
 from warmer.runtime.process import Runtime
@@ -32,6 +32,7 @@ from warmer.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Entries = TypeVar("Entries", bound=Callable[[], Iterable[Handle[Any]]])
 Duration = float | timedelta
 
 
@@ -156,13 +157,15 @@ class Warmer:
 
         return decorate
 
-    def plan(self, trigger: Trigger, *, rate: str | float | None = None, name: str | None = None) -> Any:
+    def plan(
+        self, trigger: Trigger, *, rate: str | float | None = None, name: str | None = None
+    ) -> Callable[[Entries], Entries]:
         """Make a plan of a generator of handles: `trigger` says when they are loaded, `rate` how fast.
 
         Raises InvalidOption, DuplicatePlan.
         """
 
-        def decorate(entries: Callable[[], Iterable[Any]]) -> Callable[[], Iterable[Any]]:
+        def decorate(entries: Entries) -> Entries:
             called: str = name if name is not None else str(getattr(entries, "__name__", ""))
             if not hasattr(trigger, "next_after"):
                 raise InvalidOption(called, "trigger", show(trigger), "cron(...) or every(...)")
