@@ -1,1 +1,1 @@
-"""The race of promise 1: readers, writers and loads in several processes, and seams that can be taken out on purpose."""
+"""The race of promise 1: readers, writers, loads in several processes; seams that can be taken out."""

@@ -31,7 +31,7 @@ def main() -> int:
             asked.pace, asked.load, asked.without,
         )  # fmt: skip
         verdict = run(race, asked.limit)
-    print(f"{'without ' + asked.without if asked.without else 'whole'}: {verdict}")
+    sys.stdout.write(f"{'without ' + asked.without if asked.without else 'whole'}: {verdict}\n")
     return 0 if (verdict.stale > 0) == bool(asked.without) and not verdict.errors else 1
 
 
