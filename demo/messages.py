@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-__all__ = ["Batch", "Read", "Side", "Write", "decode", "encode"]
+__all__ = ["Batch", "Delay", "Errand", "Heard", "Out", "Read", "Side", "Write", "decode", "encode"]
 
 #: Which cache: Warmer, or the plain TTL cache on the same traffic.
 Side = Literal["warmer", "plain"]
+
+
+class Delay(msgspec.Struct, frozen=True):
+    """One real delay, to be reported."""
+
+    flight_id: int
+    flight: str
+    delay_min: int | None
+
+
+class Errand(msgspec.Struct, frozen=True, kw_only=True):
+    """What every reading or writing process is told: files that all share, and one of its own to tell in."""
+
+    redis_url: str
+    ledger: str
+    cue: str
+    out: str
+    seconds: float
 
 
 class Read(msgspec.Struct, frozen=True, array_like=True):
@@ -63,3 +82,34 @@ def encode(batch: Batch) -> bytes:
 def decode(line: bytes) -> Batch:
     """The batch of a line. Raises msgspec.DecodeError for anything else."""
     return _decoder.decode(line)
+
+
+class Out:
+    """Where a process tells what happened: a file of its own, one line a batch."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.open("ab", buffering=0)
+
+    def tell(self, batch: Batch) -> None:
+        """Adds a line."""
+        self._file.write(encode(batch))
+
+
+class Heard:
+    """What is told in such a file, as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        """The file may come later."""
+        self._file = file
+        self._offset = 0
+
+    def new(self) -> list[Batch]:
+        """The batches that were told since the last call; a line that is still being written waits."""
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as told:
+            told.seek(self._offset)
+            text = told.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [decode(line) for line in whole.splitlines()]

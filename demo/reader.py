@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from demo import entries, messages
+from demo import cue, entries
 from demo.ledger import Ledger
-from demo.messages import Batch, Read, Side
+from demo.messages import Batch, Errand, Out, Read, Side
 from demo.plain import PlainCache
 from demo.traffic import Arrival, Zipf, arrivals
 from tasks import flights
@@ -33,13 +33,10 @@ REPORT_EVERY_S = 0.25
 Got = tuple[Any, bool, int]
 
 
-class Config(msgspec.Struct, frozen=True):
+class Config(Errand, frozen=True, kw_only=True):
     """What a reading process is told."""
 
     side: Side
-    redis_url: str
-    ledger: str
-    seconds: float
     reads_per_s: float
     threads: int
     zipf: float
@@ -53,6 +50,7 @@ class Reader:
         self._config = config
         self._population = entries.population()
         self._ledger = Ledger(Path(config.ledger))
+        self._out = Out(Path(config.out))
         self._read = self._plain() if config.side == "plain" else self._warm()
         self._next: Iterator[Arrival] = arrivals(
             Random(config.seed),
@@ -88,9 +86,7 @@ class Reader:
             reads, self._reads = self._reads, []
             errors, self._errors = self._errors, []
             behind_s, self._behind_s = self._behind_s, 0.0
-        batch = Batch(self._config.side, reads=reads, errors=errors, behind_s=behind_s)
-        sys.stdout.buffer.write(messages.encode(batch))
-        sys.stdout.buffer.flush()
+        self._out.tell(Batch(self._config.side, reads=reads, errors=errors, behind_s=behind_s))
 
     def _serve(self, begins_at: float) -> None:
         while True:
@@ -140,14 +136,12 @@ class Reader:
 
 
 def main() -> int:
-    """Reads one configuration from the command line, and the beginning from standard input."""
+    """Reads its configuration from the command line, gets ready, says so, and reads from the cue on."""
     config = msgspec.json.decode(sys.argv[1], type=Config)
     reader = Reader(config)
     reader.connect()
     reader.report()
-    begins_at = sys.stdin.readline()
-    if begins_at:
-        reader.run(float(begins_at))
+    reader.run(cue.wait(Path(config.cue)))
     flights.close()
     return 0
 

@@ -19,8 +19,8 @@ class Setting:
     """What is played. Rates are of all processes together, and of each of the two caches."""
 
     seconds: float = 60.0
-    reads_per_s: float = 500.0
-    writes_per_s: float = 1.0
+    reads_per_s: float = 400.0
+    writes_per_s: float = 0.5
     readers: int = 3
     #: Reads that a reader process can have in flight: a read that waits must not hold up those after it.
     threads: int = 8
@@ -32,5 +32,5 @@ class Setting:
 
     @property
     def ttl_s(self) -> float:
-        """The longest ttl: two more of it fit into the play than expiries are asked for."""
-        return self.seconds / (LEAST_EXPIRIES + 2.5)
+        """The longest ttl: more of them fit into the play than expiries are asked for."""
+        return self.seconds / (LEAST_EXPIRIES + 1.5)

@@ -11,39 +11,26 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import redis
 
-from demo import entries, messages
+from demo import cue, entries
 from demo.ledger import Ledger
-from demo.messages import Batch, Write
+from demo.messages import Batch, Delay, Errand, Out, Write
 from tasks import desk, flights
 from warmer import Handle
 from warmer.core.keyspace import keyspace
 
-__all__ = ["Config", "Delay", "evenly", "main"]
+__all__ = ["Config", "evenly", "main"]
 
 
-class Delay(msgspec.Struct, frozen=True):
-    """One real delay, to be reported."""
-
-    flight_id: int
-    flight: str
-    delay_min: int | None
-
-
-class Config(msgspec.Struct, frozen=True):
+class Config(Errand, frozen=True, kw_only=True):
     """What the writing process is told."""
 
-    redis_url: str
-    ledger: str
-    seconds: float
     writes_per_s: float
-    day: date
     delays: list[Delay]
 
 
@@ -61,6 +48,7 @@ class Writer:
         self._config = config
         self._population = entries.population()
         self._ledger = Ledger(Path(config.ledger))
+        self.out = Out(Path(config.out))
         self._stamps = Stamps(config.redis_url, self._population)
 
     def run(self, begins_at: float) -> None:
@@ -72,7 +60,7 @@ class Writer:
             if early_s > 0:
                 time.sleep(early_s)
             write = self._write(delay, begins_at)
-            tell(Batch("warmer", writes=[write], behind_s=max(0.0, -early_s)))
+            self.out.tell(Batch("warmer", writes=[write], behind_s=max(0.0, -early_s)))
 
     def _write(self, delay: Delay, begins_at: float) -> Write:
         began = time.monotonic()
@@ -103,20 +91,12 @@ class Stamps:
         return int(max((stamp for stamp in stamps if stamp is not None), default=0))
 
 
-def tell(batch: Batch) -> None:
-    """One line to whoever started this process."""
-    sys.stdout.buffer.write(messages.encode(batch))
-    sys.stdout.buffer.flush()
-
-
 def main() -> int:
-    """Reads one configuration from the command line, and the beginning from standard input."""
+    """Reads its configuration from the command line, gets ready, says so, and reports from the cue on."""
     config = msgspec.json.decode(sys.argv[1], type=Config)
     writer = Writer(config)
-    tell(Batch("warmer"))
-    begins_at = sys.stdin.readline()
-    if begins_at:
-        writer.run(float(begins_at))
+    writer.out.tell(Batch("warmer"))
+    writer.run(cue.wait(Path(config.cue)))
     flights.close()
     return 0
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from demo.ledger import Ledger
+from demo.messages import Delay
 from demo.setting import LEAST_EXPIRIES, Setting
-from demo.writer import Delay, evenly
+from demo.writer import evenly
 
 
 def test_a_ledger_counts_changes_by_entry(tmp_path: Path) -> None:
