@@ -1,7 +1,10 @@
-"""One shard, driven script by script: what tests call in place of the store, so that nothing stands between."""
+"""One shard, driven script by script: what tests call in place of the store, so that nothing stands
+between.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -72,9 +75,12 @@ class Shard:
     # -- running
 
     def run(self, script: str, *args: Any, life: bytes | None = None) -> Any:
-        reply = self.redis.eval(
-            self.source(script), 1, self.root, self.life if life is None else life, *map(_sent, args)
-        )
+        text = self.source(script)
+        given = (1, self.root, self.life if life is None else life, *map(_sent, args))
+        try:
+            reply = self.redis.evalsha(hashlib.sha1(text.encode()).hexdigest(), *given)
+        except redis.exceptions.NoScriptError:
+            reply = self.redis.eval(text, *given)
         return _read(reply)
 
     def acquire(
@@ -154,7 +160,14 @@ class Shard:
 
     def invalidate(self, subject: Subject = UA, stale_us: int = 0) -> Any:
         return self.run(
-            "invalidate", subject.name, subject.query, f":{subject.tokens}", stale_us, subject.version
+            "invalidate",
+            subject.name,
+            subject.query,
+            f":{subject.tokens}",
+            stale_us,
+            subject.version,
+            FENCE_NAMES,
+            FENCE_AGE_US,
         )
 
     def stamp(self, *names: str, most: int = FENCE_NAMES, age_us: int = FENCE_AGE_US) -> int:
@@ -217,8 +230,7 @@ class Shard:
 
     def due(self, subject: Subject = UA) -> float | None:
         """The entry's score in the due index."""
-        score = self.redis.zscore(self.key(f"index:{subject.query}"), subject.member)
-        return cast("float | None", score)
+        return self.redis.zscore(self.key(f"index:{subject.query}"), subject.member)
 
     def hash(self, name: str, subject: Subject = UA) -> str | None:
         """What a hash of the shard holds for the entry."""

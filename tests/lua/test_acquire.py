@@ -120,7 +120,9 @@ def test_the_fence_ends_a_lease_whichever_of_its_names_was_hit(shard: Shard, nam
 
 
 def test_no_third_load_starts_beside_a_doomed_one(shard: Shard) -> None:
-    """Two invalidations, two loads under way: a third has to wait until the doomed one ends or falls silent."""
+    """Two invalidations, two loads under way: a third has to wait until the doomed one ends or falls
+    silent.
+    """
     first, _ = shard.lease(lease_us=3 * SECOND)
     shard.invalidate()
     shard.lease(lease_us=9 * SECOND)

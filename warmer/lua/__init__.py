@@ -7,10 +7,11 @@ from functools import cache
 from importlib.resources import files
 
 _SHARED = {
-    "remove": "_remove.lua",
-    "invalidate": "_remove.lua",
-    "fire": "_run.lua",
-    "start_run": "_run.lua",
+    "remove": ("_remove.lua",),
+    "invalidate": ("_fence.lua", "_remove.lua"),
+    "stamp": ("_fence.lua",),
+    "fire": ("_run.lua",),
+    "start_run": ("_run.lua",),
 }
 
 # What ends something must work on a server that is full: an invalidation above all. They write a few bytes each.
@@ -22,10 +23,7 @@ def source(name: str) -> str:
     """The whole text of script `name`: the shared opening, then the file itself."""
     room = files(__name__)
     flags = "#!lua flags=allow-oom\n" if name in _DESPITE_FULL_MEMORY else ""
-    parts = ["_prelude.lua"]
-    if name in _SHARED:
-        parts.append(_SHARED[name])
-    parts.append(f"{name}.lua")
+    parts = ("_prelude.lua", *_SHARED.get(name, ()), f"{name}.lua")
     return flags + "\n".join((room / part).read_text("utf-8") for part in parts)
 
 

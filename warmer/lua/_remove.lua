@@ -44,8 +44,12 @@ local function remove(member, stamp, stale_us)
       gone = true
     end
   end
-  redis.call('HDEL', root .. 'failures', member)
+  local failure = redis.call('HGET', root .. 'failures', member)
+  if failure and tonumber(string.match(failure, '^%d+ %d+ (%d+)')) < stamp then
+    redis.call('HDEL', root .. 'failures', member)
+  end
+  -- In this order: a message whose load stands aside from now on will bring nothing.
+  if not (header and header.life == life and header.stamp >= stamp) then rewarm(member) end
   doom(member, stamp)
-  rewarm(member)
   return gone
 end

@@ -6,10 +6,11 @@
 -- ARGV[4]  what follows the version in a member (":<tokens>")
 -- ARGV[5]  stale_us
 -- ARGV[6]  version of the caller
+-- ARGV[7]  most names the fence may hold      ARGV[8] age in microseconds past which a name's stamp is let go
 -- returns  {"removed", now, how many values went, stamp}
 -- why      an old process and a new one invalidate each other's entries
 local stamp = next_stamp()
-redis.call('ZADD', root .. 'fence', text(stamp), ARGV[2])
+raise_fence(stamp, 2, 2, tonumber(ARGV[7]), tonumber(ARGV[8]))
 local versions, removed, seen = redis.call('ZRANGE', root .. 'versions:' .. ARGV[3], 0, -1), 0, false
 for _, version in ipairs(versions) do seen = seen or version == ARGV[6] end
 if not seen then versions[#versions + 1] = ARGV[6] end

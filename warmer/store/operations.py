@@ -284,6 +284,8 @@ class Store:
                     entry.tail,
                     stale_us,
                     escape(entry.version),
+                    FENCE_NAMES,
+                    FENCE_AGE_US,
                 )[2],
             )
         )
