@@ -55,9 +55,7 @@ def declare(
     options: Mapping[str, Any],
 ) -> Reading[Any]:
     """Everything about a query that its decorator says, checked. Raises DecorationError."""
-    query = name or _dotted(fn)
-    if name is not None and (not isinstance(name, str) or not name):
-        raise InvalidOption(query, "name", show(name), "a text that is not empty")
+    query = _named(fn, name)
     checked = read_options(query, options)
     _check_resources(fn, query, resources)
     params = read_params(fn, query, tuple(resources))
@@ -120,6 +118,14 @@ def read_options(query: str, given: Mapping[str, Any]) -> Options:
         queue=given["queue"],
         priority=priority,
     )
+
+
+def _named(fn: Callable[..., Any], name: str | None) -> str:
+    if name is None:
+        return _dotted(fn)
+    if not isinstance(name, str) or not name:
+        raise InvalidOption(show(fn), "name", show(name), "a text that is not empty")
+    return name
 
 
 def _dotted(fn: Callable[..., Any]) -> str:

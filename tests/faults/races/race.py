@@ -1,9 +1,9 @@
 """Readers check that they never read below what was invalidated before they began.
 
-The source of truth is shared memory: a version for each row, raised by one writer each. A writer raises the
-version, invalidates (by key, by part, by tag, the whole query), and only then raises the row's *floor*. A reader
-notes the floor, reads through the cache, and a value below the floor is a stale read: promise 1, with nothing of
-Warmer's in the check. Loads read the version first and then take a random time, so that most are overtaken.
+The source of truth is shared memory: a version for each row, raised by one writer each. A writer raises
+the version, invalidates (by key, by part, by tag, the whole query), and only then raises the row's *floor*. A
+reader notes the floor, reads through the cache, and a value below the floor is a stale read: promise 1, with
+nothing of Warmer's in the check. Loads read the version first and then take a random time, so that most are overtaken.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Shared:
 
     def __init__(self, rows: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self.versions = context.Array("q", rows, lock=False)
-        self.floors = context.Array("q", rows, lock=False)
-        self.counts = context.Array("q", 5, lock=True)  # reads, stale, errors, writes, loads
+        self.versions: Any = context.Array("q", rows, lock=False)
+        self.floors: Any = context.Array("q", rows, lock=False)
+        self.counts: Any = context.Array("q", 5, lock=True)  # reads, stale, errors, writes, loads
         self.stop = context.Event()
-        self.first = context.Array("c", 400, lock=True)
+        self.first: Any = context.Array("c", 400, lock=True)
 
     def add(self, at: int, n: int) -> None:
         """Count."""

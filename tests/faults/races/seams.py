@@ -1,7 +1,7 @@
 """Seams of the protocol that a run can be made without, to see that the race finds what they are there for.
 
-Each is a name and a function that takes the seam out in this process. `lua.source` and `lua.sha1` are replaced,
-so a weakened script is another script to the server, and processes with and without don't disturb each other.
+Each is a name and a function that takes the seam out in this process. `lua.source` and `lua.sha1` are
+replaced, so a weakened script is another script to the server, and processes with and without don't disturb each other.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from collections.abc import Callable
 from warmer import lua
 from warmer.runtime import flights, process
 from warmer.runtime.contract import Reader
-
-_ORIGINAL = lua.source
 
 
 def _replace(script: str, old: str, new: str) -> None:
@@ -55,7 +53,7 @@ def without_rule_5() -> None:
             join(self, query, entry, params, reader)  # type: ignore[arg-type]
 
     flights.Load._run = running  # type: ignore[method-assign]
-    process.Runtime._join = joining  # type: ignore[method-assign, assignment]
+    process.Runtime._join = joining  # type: ignore[method-assign]
 
 
 def without_token() -> None:
@@ -78,7 +76,7 @@ def without_arrival() -> None:
         return original(self, answer, batch, token, slot)  # type: ignore[arg-type]
 
     original = flights.Flight._serve
-    flights.Flight._serve = serve  # type: ignore[method-assign, assignment]
+    flights.Flight._serve = serve  # type: ignore[method-assign]
 
 
 def without_stamp_before_remove() -> None:
