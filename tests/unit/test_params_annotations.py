@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, field
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from types import GenericAlias
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewType, Optional, TypeVar, Union
 from uuid import UUID
 
@@ -26,7 +27,7 @@ Bare = namedtuple("Bare", "left right")
 
 
 class Later:
-    """What Python 3.12 makes of `type Name = ...`: an alias whose value is only found when it is asked for."""
+    """What Python 3.12 makes of `type Name = ...`: an alias whose value is looked up when it is asked for."""
 
     def __init__(self, name: str, value: Callable[[], Any]) -> None:
         self.name, self._value = name, value
@@ -40,7 +41,7 @@ class Later:
 
 
 Later.__name__ = "TypeAliasType"
-Endless: Any = Later("Endless", lambda: int | tuple[Endless, ...])
+Endless: Any = Later("Endless", lambda: int | GenericAlias(tuple, (Endless, ...)))
 Unknown: Any = Later("Unknown", lambda: Missing)  # type: ignore[name-defined]  # noqa: F821
 Known: Any = Later("Known", lambda: Day | None)
 

@@ -28,6 +28,9 @@ MAX_KEY_BYTES = 250
 #: Bytes that every key leaves for the version, so that its length never decides on a digest.
 MAX_VERSION_BYTES = 32
 
+#: Bytes that a namespace must leave for the name of a query: a dotted path of three words is half of it.
+ROOM_FOR_NAME = 64
+
 
 class KeyFactory:
     """Builds, reads and matches the keys of one query.
@@ -73,8 +76,8 @@ class KeyFactory:
         name, root = len(escape(self.query)), len(root_of(self.namespace, self.shards - 1))
         for_both = MAX_KEY_BYTES - MAX_VERSION_BYTES - len(f"{ENTRY}@:")
         longest_name = for_both - root - len(digest(""))
-        if not self.namespace or longest_name < 1:
-            longest = for_both - len(root_of("", self.shards - 1)) - len(digest("")) - len("q")
+        if not self.namespace or longest_name < ROOM_FOR_NAME:
+            longest = for_both - len(root_of("", self.shards - 1)) - len(digest("")) - ROOM_FOR_NAME
             self._refuse("namespace", self.namespace, longest)
         if not 0 < name <= longest_name:
             self._refuse("name", self.query, longest_name)

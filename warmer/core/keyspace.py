@@ -25,6 +25,11 @@ def broker_prefix(namespace: str) -> str:
     return f"w:broker:{escape(namespace)}:"
 
 
+def member_lists(namespace: str) -> str:
+    """A pattern (as SCAN takes it) of the lists of members under names, in all shards of a namespace."""
+    return f"w:{{{escape(namespace)}:*}}:members:*"
+
+
 @dataclass(frozen=True, slots=True)
 class ShardKeys:
     """The keys of one shard: one attribute for each fixed key, one method for each family of keys.
