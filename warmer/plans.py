@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from warmer.errors import InvalidOption, InvalidTrigger, show
 
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_FIELDS = ("minute", "hour", "day", "month", "day_of_week")
-_RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIELDS: Final = ("minute", "hour", "day", "month", "day_of_week")
+_WEEKDAY: Final = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>[1-9]\d*))?", re.ASCII)
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)")
+#: How far back a trigger looks for its newest firing: a week, and a day for a change of clocks.
+_LOOK_BACK: Final = timedelta(days=8)
+#: No change of clocks is longer.
+_LONGEST_CHANGE: Final = timedelta(hours=3)
 
 
 class Trigger(Protocol):
-    """When a plan fires; equal on every scheduler, so that one firing is one run."""
+    """When a plan fires; equal on every scheduler, so that one firing is one run. Times are aware."""
 
     def __str__(self) -> str:
         """As it was written."""
@@ -26,7 +34,7 @@ class Trigger(Protocol):
         """The newest time at or before `now` at which it fires; None: there was none in the last 8 days."""
 
     def next_after(self, now: datetime) -> datetime | None:
-        """The first time after `now` at which it fires."""
+        """The first time after `now` at which it fires; None: it never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +49,26 @@ class Every:
 
     def last_before(self, now: datetime) -> datetime | None:
         """The newest multiple at or before `now`."""
-        return datetime.fromtimestamp(now.timestamp() // self.period_s * self.period_s, UTC)
+        return self._multiple(now, 0)
 
     def next_after(self, now: datetime) -> datetime | None:
         """The first multiple after `now`."""
-        return datetime.fromtimestamp((now.timestamp() // self.period_s + 1) * self.period_s, UTC)
+        return self._multiple(now, 1)
+
+    def _multiple(self, now: datetime, more: int) -> datetime:
+        # Whole microseconds: multiples of a float would not come out the same from both sides.
+        period = timedelta(microseconds=round(self.period_s * 1e6))
+        return _EPOCH + ((now - _EPOCH) // period + more) * period
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A crontab line: minute hour day month weekday; Sunday is 0 (and 7). UTC unless a zone is given."""
+    """A crontab line: minute hour day month weekday; Sunday is 0 (and 7). UTC unless a zone is given.
+
+    As in crontab, a line that restricts both day and weekday fires when either fits. Where clocks change, a
+    time that is skipped fires where it lands (02:30 at 03:30), and a time that comes twice fires once,
+    unless the hour is a `*`: then the hours of the day are what they are.
+    """
 
     line: str
     timezone: str = "UTC"
@@ -60,42 +78,72 @@ class Cron:
         return f"cron {self.line}" + ("" if self.timezone == "UTC" else f" {self.timezone}")
 
     def next_after(self, now: datetime) -> datetime | None:
-        """The first time after `now`; a time that a change of clocks skips is taken where it lands."""
-        fires: datetime | None = self._trigger().get_next_fire_time(None, now + timedelta(microseconds=1))
-        return fires
+        """The first time after `now`."""
+        return next(self._fires(now + _MICROSECOND), None)
 
     def last_before(self, now: datetime) -> datetime | None:
         """The newest time at or before `now`, of the last 8 days."""
         # Looking forward from ever further back: crontab lines have no cheap way backwards.
-        trigger = self._trigger()
-        for back in (timedelta(hours=1), timedelta(days=1), timedelta(days=8)):
-            found: datetime | None = None
-            at: datetime | None = trigger.get_next_fire_time(None, now - back)
-            while at is not None and at <= now:
-                found, at = at, trigger.get_next_fire_time(at, at + timedelta(microseconds=1))
+        for back in (timedelta(minutes=2), timedelta(hours=1), timedelta(days=1), _LOOK_BACK):
+            found = None
+            for at in self._fires(now - back):
+                if at > now:
+                    break
+                found = at
             if found is not None:
                 return found
         return None
 
-    def _trigger(self) -> Any:
-        from apscheduler.triggers.cron import CronTrigger
+    def _fires(self, start: datetime) -> Iterator[datetime]:
+        """The times from `start` on, in UTC, in order."""
+        zone = ZoneInfo(self.timezone)
+        begin, changed = start.astimezone(UTC), start - _LONGEST_CHANGE
+        # What a change of clocks skipped lands after it, and is found only from before the change.
+        if changed.astimezone(zone).utcoffset() != start.astimezone(zone).utcoffset():
+            begin = changed.astimezone(UTC)
+        once = not self.line.split()[1].startswith("*")
+        triggers = _triggers(self.line, self.timezone)
+        heads = [_fire(trigger, begin) for trigger in triggers]
+        while any(head is not None for head in heads):
+            at = min(head for head in heads if head is not None)
+            if at >= start and not (once and at.astimezone(zone).fold):
+                yield at
+            heads = [
+                _fire(trigger, at + _MICROSECOND) if head is not None and head <= at else head
+                for trigger, head in zip(triggers, heads, strict=True)
+            ]
 
-        fields = dict(zip(_FIELDS, self.line.split(), strict=True))
-        fields["day_of_week"] = _weekdays(fields["day_of_week"])
-        return CronTrigger(timezone=ZoneInfo(self.timezone), **fields)
+
+def _fire(trigger: Any, start: datetime) -> datetime | None:
+    """The trigger's first time at or after `start`, in UTC."""
+    at: datetime | None = trigger.get_next_fire_time(None, start)
+    return None if at is None else at.astimezone(UTC)
+
+
+@lru_cache(maxsize=256)
+def _triggers(line: str, timezone: str, end: datetime | None = None) -> tuple[Any, ...]:
+    """APScheduler's triggers for a crontab line: two where either of day and weekday will do."""
+    from apscheduler.triggers.cron import CronTrigger
+
+    fields = dict(zip(_FIELDS, line.lower().split(), strict=True))
+    either = fields["day"][0] != "*" and fields["day_of_week"][0] != "*"
+    fields["day_of_week"] = _weekdays(fields["day_of_week"])
+    kinds = [fields | {"day": "*"}, fields | {"day_of_week": "*"}] if either else [fields]
+    return tuple(CronTrigger(timezone=ZoneInfo(timezone), end_date=end, **kind) for kind in kinds)
 
 
 def _weekdays(field: str) -> str:
-    """Crontab's weekdays (0 and 7 are Sunday) by name: APScheduler counts from Monday."""
-    if field == "*" or field.startswith("*/"):
-        every_nth = int(field[2:]) if field.startswith("*/") else 1
-        return ",".join(_DAYS[day] for day in range(0, 7, every_nth))
+    """Crontab's weekdays (0 and 7 are Sunday) by name: APScheduler counts from Monday. Raises ValueError."""
+    if field == "*":
+        return field
     days: list[str] = []
-    for part in field.lower().split(","):
-        span, _, step = part.partition("/")
-        first, dash, last = span.partition("-")
-        low = _weekday(first)
-        high = _weekday(last) if dash else (6 if step else low)
+    for part in field.split(","):
+        match = _WEEKDAY.fullmatch(part)
+        if match is None:
+            raise ValueError(f"{part!r} is no weekday")
+        first, last, step = match["first"], match["last"], match["step"]
+        low = 0 if first is None else _weekday(first)
+        high = _weekday(last) if last else (6 if step or first is None else low)
         if high < low:
             high += 7
         days += [_DAYS[day % 7] for day in range(low, high + 1, int(step or 1))]
@@ -103,7 +151,11 @@ def _weekdays(field: str) -> str:
 
 
 def _weekday(text: str) -> int:
-    return _DAYS.index(text) if text in _DAYS else int(text)
+    if text in _DAYS:
+        return _DAYS.index(text)
+    if text.isdigit() and int(text) <= 7:
+        return int(text)
+    raise ValueError(f"{text!r} is no weekday: 0 to 7 (Sunday is 0 and 7), or sun to sat")
 
 
 def cron(line: str, *, timezone: str = "UTC") -> Cron:
@@ -111,18 +163,25 @@ def cron(line: str, *, timezone: str = "UTC") -> Cron:
 
     timezone: an IANA name; its clock changes apply.
     """
-    if not isinstance(line, str) or len(line.split()) != 5:
+    if not isinstance(line, str) or len(line.split()) != 5 or not line.isascii():
         raise InvalidTrigger(show(line), 'a crontab line has five fields, as in "0 5 * * *"')
     try:
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError) as exc:
         raise InvalidTrigger(show(timezone), 'a zone is an IANA name, as in "America/New_York"') from exc
-    made = Cron(line, timezone)
     try:
-        made._trigger()
-    except (ValueError, IndexError) as exc:
+        _check_fires(line)
+    except ValueError as exc:
         raise InvalidTrigger(show(line), str(exc)) from exc
-    return made
+    return Cron(" ".join(line.split()), timezone)
+
+
+def _check_fires(line: str) -> None:
+    """Raises ValueError for what APScheduler can't read, and for a day that is in no month."""
+    # Nine years hold a 29 February.
+    first, last = datetime(2024, 1, 1, tzinfo=UTC), datetime(2033, 1, 1, tzinfo=UTC)
+    if any(_fire(trigger, first) is None for trigger in _triggers(line, "UTC", last)):
+        raise ValueError("it never fires: no month has that day")
 
 
 def every(period: float | timedelta) -> Every:

@@ -75,6 +75,40 @@ class NoWorkers(ProjectError):
 
 
 @error
+class NoScheduler(ProjectError):
+    """Nobody hands out what is due."""
+
+    namespace: str
+    waited_s: float
+
+    def message(self) -> str:
+        """Name the namespace and how to start a scheduler."""
+        return (
+            f"no scheduler of the namespace {self.namespace!r} was alive within {self.waited_s:.3g} s, and "
+            "nothing moved. What is due stays due and will be done. Start one with `warmer scheduler` (or "
+            "`warmer up`), on the same Redis."
+        )
+
+
+@error
+class PlanFailed(ProjectError):
+    """The generator of a plan raised, so its run has ended early."""
+
+    plan: str
+    run: str
+    fed: int
+    cause: str
+
+    def message(self) -> str:
+        """Name the plan and quote what it raised."""
+        return (
+            f"the plan {self.plan} raised in its run {self.run}: {self.cause}. The {self.fed} entries that "
+            "it had yielded are warmed all the same, the rest are not. Correct it; its next firing is a new "
+            f"run, or start one with `warmer run {self.plan}`."
+        )
+
+
+@error
 class RunFailed(ProjectError):
     """A run has ended, and some of its entries could not be warmed."""
 

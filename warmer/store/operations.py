@@ -1,7 +1,7 @@
 """The store: what readers, workers and schedulers do to a namespace in Redis, one method an operation.
 
-Every method does its I/O in the calling thread. All stamps and times are the server's, in integer microseconds.
-Errors of the server come out as RedisUnreachable, RedisRefused or TooManyConnections.
+Every method does its I/O in the calling thread. All stamps and times are the server's, in integer
+microseconds. Errors of the server come out as RedisUnreachable, RedisRefused or TooManyConnections.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Claim:
 class Claimed:
     """What one look at what is due found: the claims made, and how much more is due than may be claimed.
 
-    open: claims that have not been settled or run out. settled: messages that workers have settled in this shard,
-    ever. run_out: claims that nothing came of.
+    open: claims that have not been settled or run out. settled: messages that workers have settled in this
+    shard, ever. run_out: claims that nothing came of.
     """
 
     claims: list[Claim]
@@ -189,9 +189,9 @@ class Store:
     ) -> Acquired:
         """Take the lease of an entry, or learn why there is nothing to load.
 
-        newer_than: a stored value whose stamp is later will do; None: none does. arrived: the stamp at which the
-        oldest waiting reader was there: the value of a later load may be handed to it even if it was not stored.
-        look: don't load, only wait for whoever does.
+        newer_than: a stored value whose stamp is later will do; None: none does. arrived: the stamp at which
+        the oldest waiting reader was there: the value of a later load may be handed to it even if it was not
+        stored. look: don't load, only wait for whoever does.
         """
         reply = self._run(
             "acquire", entry.shard,
@@ -369,9 +369,13 @@ class Store:
         ]
         return Claimed(claims, int(left), int(opened), int(settled), int(run_out))
 
-    def unclaim(self, shard: int, members: Sequence[str], delay_us: int) -> None:
-        """What could not be sent is due again after `delay_us`."""
-        self._run("unclaim", shard, delay_us, *members)
+    def unclaim(self, claims: Iterable[Claim]) -> None:
+        """These could not be sent: each is due again since when it was."""
+        by_shard: dict[int, list[Argument]] = {}
+        for claim in claims:
+            by_shard.setdefault(claim.shard, []).extend((claim.member, claim.due_at))
+        for shard, pairs in by_shard.items():
+            self._run("unclaim", shard, *pairs)
 
     # -- reading
 

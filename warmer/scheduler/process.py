@@ -1,0 +1,136 @@
+"""The scheduler's process: APScheduler calls each job at its time; a signal ends it between two jobs.
+
+APScheduler keeps nothing: what is due is in Redis, plans are in the code. A job that is late runs once, at
+once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from warmer.core.keys import keyspace
+from warmer.errors import RedisUnreachable, ServerError, ShardCountDiffers, TooManyConnections
+from warmer.scheduler.conditions import Condition
+from warmer.scheduler.firings import Firings
+from warmer.scheduler.jobs import FIRINGS_EVERY_S, REAP_EVERY_S, REVIVE_EVERY_S
+from warmer.scheduler.reap import Reaper
+from warmer.scheduler.revive import Reviver
+from warmer.scheduler.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from warmer.namespace import Warmer
+
+log = logging.getLogger("warmer")
+
+#: One thread for each of the engine's jobs, and some for plans: what waits for a server holds up no other.
+_THREADS = 8
+
+
+def run(namespace: Warmer, *, stop: threading.Event | None = None) -> None:
+    """Be a scheduler until SIGTERM or SIGINT, or until `stop` is set; then end what is under way, and return.
+
+    Redis or the broker may be away, at the start, too: it goes on when they are back. Raises
+    ShardCountDiffers, and whatever a wrong setting raises at the first use.
+    """
+    Scheduler(namespace, stop or threading.Event()).run()
+
+
+class Scheduler:
+    """One scheduler process of a namespace."""
+
+    def __init__(self, namespace: Warmer, stop: threading.Event) -> None:
+        self._namespace, self._stop = namespace, stop
+        self.id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+        self._redis = Condition("Redis answers")
+        self._refused: dict[str, Condition] = {}
+        broker = Condition("the broker takes messages")
+        self._sweeper = Sweeper(namespace, self.id, broker)
+        self._firings = Firings(namespace, broker)
+        self._reviver, self._reaper = Reviver(namespace), Reaper(namespace)
+        self._fatal: BaseException | None = None
+
+    def run(self) -> None:
+        """See `run` of this module."""
+        runtime = self._namespace.runtime()
+        self._heed_signals()
+        timer = self._timer()
+        timer.start()
+        plans, queries = len(self._namespace.plans), len(self._namespace.readings)
+        log.info("scheduler %s: %d queries, %d plans", self.id, queries, plans)
+        try:
+            self._stop.wait()
+        finally:
+            timer.shutdown(wait=True)
+            self._leave()
+            runtime.close()
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _timer(self) -> Any:
+        from apscheduler.executors.pool import ThreadPoolExecutor
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        # It warns each time a job is still running at its next time, which is every sweep while a server is
+        # away.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        timer = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(_THREADS)},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        sweep_s = self._namespace.settings.sweep_interval
+        for name, period_s, job in (
+            ("sweep", sweep_s, self._sweeper.sweep),
+            ("runs", sweep_s, self._firings.send_runs),
+            ("firings", FIRINGS_EVERY_S, self._firings.look_at_all),
+            ("revive", REVIVE_EVERY_S, self._reviver.step),
+            ("reap", REAP_EVERY_S, self._reaper.step),
+        ):
+            guarded, now = partial(self._guarded, name, job), datetime.now(UTC)
+            timer.add_job(guarded, "interval", seconds=period_s, id=name, next_run_time=now)
+        for plan in self._namespace.plans.values():
+            look = partial(self._guarded, f"plan {plan.name}", partial(self._firings.look, plan))
+            timer.add_job(look, self._firings.trigger_of(plan), id=f"plan {plan.name}")
+        return timer
+
+    def _guarded(self, name: str, job: Callable[[], object]) -> None:
+        """One turn of a job. What is away is noted once; what is a fault is logged, and the job goes on."""
+        refused = self._refused.setdefault(name, Condition(f"the job {name} works"))
+        try:
+            job()
+        except ShardCountDiffers as exc:
+            self._fatal = exc
+            self._stop.set()
+        except (RedisUnreachable, TooManyConnections) as exc:
+            self._redis.failed(exc)
+        except ServerError as exc:
+            refused.failed(exc)
+        except Exception:
+            log.exception("the job %s failed; it is tried again at its next time", name)
+        else:
+            self._redis.worked()
+            refused.worked()
+
+    def _leave(self) -> None:
+        """Say that this scheduler is gone, so that nobody counts on it for the next seconds."""
+        store = self._namespace.runtime().store
+        try:
+            for shard in range(store.settings.shards):
+                store.command("ZREM", keyspace(store.namespace, shard).schedulers, self.id)
+        except ServerError as exc:
+            log.debug("could not take leave: %s", exc)
+
+    def _heed_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # in somebody's own process, whose signals are its own
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
