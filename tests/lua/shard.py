@@ -216,7 +216,7 @@ class Shard:
 
     def now(self) -> int:
         """The scripts' time."""
-        return cast("int", self.run("unclaim", 0)[1])
+        return cast("int", self.run("unclaim")[1])
 
     def key(self, name: str) -> str:
         return self.root + name

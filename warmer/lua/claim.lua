@@ -18,8 +18,10 @@ local due, over = {}, 0
 local function put_off(index, member, heat, warming)
   local failure = redis.call('HGET', root .. 'failures', member)
   local retry = failure and tonumber(string.match(failure, '^%d+ (%d+)')) or 0
-  if live_lease('leases', member) then
-    redis.call('ZADD', index, text(now + claim_us), member)
+  local lease = live_lease('leases', member)
+  if lease then
+    -- Somebody loads it. If nothing comes of that, it is due the moment its lease runs out.
+    redis.call('ZADD', index, text(lease.expires), member)
   elseif retry > now then
     redis.call('ZADD', index, text(retry), member)
   elseif not warming and heat and heat.admitted and heat.idle_us > 0 and now - heat.last_read > heat.idle_us then
