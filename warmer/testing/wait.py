@@ -19,12 +19,12 @@ _VALUE_CHARS = 500
 
 
 def wait_until(
-    predicate: Callable[[], T], *, timeout_s: float = 10.0, description: str | Callable[[], str] = ""
+    predicate: Callable[[], T], description: str | Callable[[], str] = "", *, timeout_s: float = 10.0
 ) -> T:
     """Call `predicate` until it returns something true, and return that.
 
-    timeout_s: seconds. description: what is awaited, or a function that says it (called on failure only, so
-    that it may show the tail of a log). The predicate is called at least once, and once more at the end.
+    description: what is awaited, or a function that says it (called on failure only, so that it may show the
+    tail of a log). timeout_s: seconds. The predicate is called at least once, and once more at the end.
     Raises NotReached with what was awaited, for how long, and the last value. An exception of the predicate
     passes through: a condition that may fail to be read says so itself.
     """
@@ -41,9 +41,9 @@ def wait_until(
 
 async def wait_until_async(
     predicate: Callable[[], T | Awaitable[T]],
+    description: str | Callable[[], str] = "",
     *,
     timeout_s: float = 10.0,
-    description: str | Callable[[], str] = "",
 ) -> T:
     """Like `wait_until`, for asyncio: the loop stays free, and the predicate may be a coroutine function."""
     for pause_s in _pauses(timeout_s):
