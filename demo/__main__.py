@@ -22,6 +22,10 @@ from warmer.errors import WarmerError
 ROOM = Path(".warmer")
 
 
+#: With less, what a plan has warmed first would be too old when it has warmed the last.
+LEAST_S = 30.0
+
+
 def main() -> int:
     """Plays the demo from the command line's numbers; the exit code."""
     arguments = _arguments()
@@ -91,9 +95,9 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=float, default=default, help=f"{what} (default: {default:g})")
     parser.add_argument("--stay", action="store_true", help="keep everything up afterwards, with Flower")
     arguments = parser.parse_args()
-    for name in ("seconds", "reads", "writes"):
-        if not getattr(arguments, name) > 0:
-            parser.error(f"--{name} is {getattr(arguments, name)}, expected a number above 0")
+    for name, least in (("seconds", LEAST_S), ("reads", 1), ("writes", 0.1)):
+        if not getattr(arguments, name) >= least:
+            parser.error(f"--{name} is {getattr(arguments, name):g}, expected at least {least:g}")
     return arguments
 
 

@@ -64,9 +64,8 @@ class Reader:
         self._behind_s = 0.0
 
     def connect(self) -> None:
-        """Reads every entry once before the play: imports, connections and the plain cache are ready then."""
-        for entry in range(len(self._population)):
-            self._read(entry)
+        """Looks for an entry, which loads nothing: so that no read of the play is the first to connect."""
+        self._population[0].entry()
 
     def run(self, begins_at: float) -> None:
         """Reads until the play is over. begins_at: in this machine's monotonic seconds."""

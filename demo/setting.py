@@ -19,11 +19,11 @@ class Setting:
     """What is played. Rates are of all processes together, and of each of the two caches."""
 
     seconds: float = 60.0
-    reads_per_s: float = 400.0
+    reads_per_s: float = 300.0
     writes_per_s: float = 0.5
     readers: int = 3
     #: Reads that a reader process can have in flight: a read that waits must not hold up those after it.
-    threads: int = 8
+    threads: int = 6
     #: Exponent of the requests' distribution: the second most popular entry is asked for half as often.
     zipf: float = 1.0
     seed: int = 20130710
