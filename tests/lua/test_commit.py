@@ -166,7 +166,9 @@ def test_the_value_kept_for_others_has_no_life_as_an_entry(shard: Shard) -> None
     shard.commit(UA, token, stamp, payload=b"refused")
 
     key = shard.key(f"handoff:{UA.member}")
-    header = Header.read(shard.redis.get(key) or b"")
+    blob = shard.redis.get(key)
+    assert isinstance(blob, bytes)
+    header = Header.read(blob)
     assert header is not None
     assert (header.stamp, header.fresh_until, header.grace_until) == (stamp, 0, 0)
     assert header.life != NO_LIFE

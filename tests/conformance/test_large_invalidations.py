@@ -1,0 +1,106 @@
+"""A tag with a hundred thousand members: no script may hold the server for long, whatever it removes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import redis
+
+from tests.board import Board
+from warmer.core.header import Header
+from warmer.core.keyspace import keyspace
+from warmer.testing import RedisServer, ValkeyServer
+
+Server = ValkeyServer | RedisServer
+
+# One script of 250 members takes 1 to 3 ms on a machine that does nothing else; ten times that for a busy
+# one, and more for the odd one in which the server's process was not scheduled at all.
+MOSTLY_HELD_US = 30_000
+MOST_HELD_US = 500_000
+# What another client waits, scheduling of its own thread included.
+MOST_WAITED_S = 2.0
+
+
+def _fill(client: redis.Redis, board: Board, count: int) -> None:
+    """Entries as commits would have stored them, without a hundred thousand loads."""
+    keys, runtime = keyspace(board.flights.namespace, 0), board.runtime
+    life, now = runtime.store.get(b"x")[1], runtime.store.now_us()
+    header = Header(0, life, 1.0, now, now + 6e7, now + 12e7, now + 6e7).pack()
+    for start in range(0, count, 5000):
+        members = [f"departures@v:X{number}" for number in range(start, start + 5000)]
+        with client.pipeline(transaction=False) as pipe:
+            for member in members:
+                pipe.set(keys.entry(member), header + b"\x01", px=3_600_000)
+            pipe.sadd(keys.members("g:all"), *members)
+            pipe.zadd(keys.index("departures"), dict.fromkeys(members, now + 6e7))
+            pipe.execute()
+
+
+class _Pings:
+    """The longest time that a client of its own had to wait for an answer."""
+
+    def __init__(self, url: str) -> None:
+        self.longest_s = 0.0
+        self._client, self._stop = redis.Redis.from_url(url), threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.002):
+            before = time.perf_counter()
+            self._client.ping()
+            self.longest_s = max(self.longest_s, time.perf_counter() - before)
+
+    def __enter__(self) -> _Pings:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._client.close()
+
+
+@pytest.mark.parametrize(("how", "count"), [("tag", 100_000), ("query", 20_000), ("part", 20_000)])
+def test_many_members_hold_nobody_up(fast_server: Server, namespace: str, how: str, count: int) -> None:
+    """Invalidating them all removes them all, in steps that keep other clients waiting for milliseconds."""
+    board = Board(namespace, fast_server.url)
+    with redis.Redis.from_url(fast_server.url) as client:
+        _fill(client, board, count)
+        client.config_set("slowlog-log-slower-than", 0)
+        client.config_set("slowlog-max-len", 10_000)
+        client.slowlog_reset()
+        with _Pings(fast_server.url) as pings:
+            if how == "tag":
+                removed = board.flights.invalidate_tags("all")
+            elif how == "query":
+                removed = board.departures.invalidate_all()
+            else:
+                removed = board.departures.invalidate_where(airport="X77")
+        held_us = sorted(entry["duration"] for entry in client.slowlog_get(10_000))
+        left = client.zcount(keyspace(namespace, 0).index("departures"), "-inf", "+inf")
+    board.close()
+
+    assert removed == (1 if how == "part" else count)
+    assert held_us[len(held_us) * 9 // 10] < MOSTLY_HELD_US
+    assert held_us[-1] < MOST_HELD_US
+    assert pings.longest_s < MOST_WAITED_S
+    assert left == count, "they are kept warm: due again"
+
+
+def test_what_is_loaded_during_a_large_invalidation_stays(fast_server: Server, namespace: str) -> None:
+    """An entry that is loaded anew while others are still being removed keeps its new value."""
+    board = Board(namespace, fast_server.url)
+    with redis.Redis.from_url(fast_server.url) as client:
+        _fill(client, board, 5_000)
+    runtime = board.runtime
+    [stamp] = runtime.store.stamp_names(["g:all"])
+    value = board.departures.refresh("X5")
+
+    for page in runtime.store.members(0, "g:all"):
+        runtime.store.remove(0, stamp, 0, "g:all", page)
+
+    assert board.departures("X5") == value
+    assert board.departures.bind("X6").entry() is None
+    board.close()

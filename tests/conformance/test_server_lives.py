@@ -1,0 +1,171 @@
+"""What a restart, a wipe and a flushed script cache change, on Valkey and on Redis 7.0."""
+
+from __future__ import annotations
+
+import threading
+
+import redis
+
+from tests.board import Board
+from warmer.core.keyspace import keyspace
+from warmer.testing import RedisServer, ValkeyServer, wait_until
+
+Server = ValkeyServer | RedisServer
+
+
+def _client(server: Server) -> redis.Redis:
+    return redis.Redis.from_url(server.url)
+
+
+def test_scripts_come_back_after_their_cache_was_flushed(board: Board, own_server: Server) -> None:
+    """A server that forgot the scripts is given them again, one by one, unseen by readers."""
+    assert board.departures("JFK") == 1
+    with _client(own_server) as client:
+        client.script_flush()
+
+    board.departures.invalidate("JFK")
+
+    assert board.departures("JFK") == 2
+
+
+def test_what_was_stored_before_a_restart_is_not_served(board: Board, own_server: Server) -> None:
+    """Data on disk comes back with the server, and entries of its earlier life are loaded anew."""
+    assert board.departures("JFK") == 1
+    own_server.restart()
+
+    assert board.departures("JFK") == 2
+    assert board.departures("JFK") == 2
+
+
+def test_scripts_come_back_after_a_restart(board: Board, own_server: Server) -> None:
+    """A restarted server knows no scripts; the first call of each loads it."""
+    assert board.departures("JFK") == 1
+    own_server.restart(kill=True)
+
+    assert board.departures.invalidate("JFK") in (0, 1)
+    assert board.departures("JFK") == 2
+
+
+def test_the_fence_outlives_a_restart(board: Board, own_server: Server) -> None:
+    """A load that was begun before an invalidation is not stored, though the server was restarted in
+    between.
+    """
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(load: int) -> None:
+        if load == 1:
+            begun.set()
+            assert go_on.wait(20)
+
+    board.during = hold
+    reader = threading.Thread(target=board.departures, args=("JFK",))
+    reader.start()
+    assert begun.wait(10)
+    board.departures.invalidate("JFK")
+    own_server.restart()
+
+    go_on.set()
+    reader.join(20)
+
+    assert board.departures("JFK") == 2
+
+
+def test_a_lease_of_the_earlier_life_keeps_nobody_waiting(board: Board, own_server: Server) -> None:
+    """A load that runs over a restart is not waited for: the next reader loads, and the old one stores
+    nothing.
+    """
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(load: int) -> None:
+        if load == 1:
+            begun.set()
+            assert go_on.wait(20)
+
+    board.during = hold
+    reader = threading.Thread(target=board.departures, args=("JFK",))
+    reader.start()
+    assert begun.wait(10)
+    own_server.restart()
+
+    assert board.departures("JFK") == 2
+    go_on.set()
+    reader.join(20)
+
+    assert board.departures("JFK") == 2
+
+
+def test_stamps_grow_over_a_restart(board: Board, own_server: Server) -> None:
+    """The stamps after a restart are later than all before it, with the data kept and with the data gone."""
+    store = board.runtime.store
+    stamps = [store.stamp_names(["g:a"])[0]]
+    own_server.restart()
+    stamps.append(store.stamp_names(["g:a"])[0])
+    with _client(own_server) as client:
+        client.flushall()
+
+    stamps.append(store.stamp_names(["g:a"])[0])
+
+    assert stamps == sorted(set(stamps))
+
+
+def test_stamps_grow_over_a_restart_with_the_clock_set_back(board: Board, own_server: Server) -> None:
+    """A machine that comes up with its clock an hour slow goes on from the last stamp on disk."""
+    store = board.runtime.store
+    before = store.stamp_names(["g:a"])[0]
+    with _client(own_server) as client:
+        client.set(keyspace(board.flights.namespace, 0).clock, -3_600_000_000)
+    own_server.restart()
+
+    assert store.stamp_names(["g:a"])[0] > before
+
+
+def test_a_process_learns_of_a_restart_by_itself(board: Board, own_server: Server) -> None:
+    """Connections that were idle over a restart are opened anew, and know the new life, without an error."""
+    assert board.departures("JFK") == 1
+    threads = [threading.Thread(target=board.departures, args=("JFK",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    before = board.runtime.store.get(b"x")[1]
+
+    own_server.restart()
+
+    assert board.runtime.store.get(b"x")[1] != before
+    assert board.departures("JFK") == 2
+
+
+def test_a_wiped_server_is_filled_anew(board: Board, own_server: Server) -> None:
+    """After a FLUSHALL everything works as in an empty namespace."""
+    assert board.departures("JFK") == 1
+    with _client(own_server) as client:
+        client.flushall()
+
+    assert board.departures("JFK") == 2
+    assert board.departures.invalidate_all() == 1
+    assert board.departures("JFK") == 3
+
+
+def test_readers_go_on_while_the_server_restarts(board: Board, own_server: Server) -> None:
+    """Reads during a restart load from the source, none of them fails, and afterwards they are hits again."""
+    stop, errors = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                board.departures("JFK")
+            except Exception as error:  # noqa: BLE001 - whatever a reader gets must be seen by the test
+                errors.append(error)
+                return
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    wait_until(lambda: board.loads >= 1, description="the first load")
+    own_server.restart(kill=True)
+    wait_until(lambda: board.departures.bind("JFK").entry(), description="a stored entry again")
+    stop.set()
+    for reader in readers:
+        reader.join(10)
+
+    assert errors == []
