@@ -196,7 +196,7 @@ def test_a_second_clock_goes_on_where_the_first_is(flights: Warmer, clock: Clock
 
 
 def test_every_shard_is_moved(namespace: str, redis_url: str) -> None:
-    """Entries of all shards age together."""
+    """Entries of all shards age together, and what is loaded anew in any of them is fresh."""
     flights = Warmer(namespace, redis_url=redis_url, shards=8)
 
     @flights.cached(ttl=60, name="length", version="1", keep_warm=False)
@@ -210,6 +210,9 @@ def test_every_shard_is_moved(namespace: str, redis_url: str) -> None:
     clock = Clock(flights)
     clock.advance(61)
     assert {handle.read().state for handle in handles} == {"stale"}
+    for handle in handles:
+        handle.refresh()
+    assert {handle.read().state for handle in handles} == {"fresh"}
     flights.close()
 
 

@@ -163,10 +163,10 @@ def test_a_forked_child_does_not_end_its_parents_servers() -> None:
             "child = python('-c', 'import signal; signal.pause()').start()\n"
             "if os.fork() == 0: sys.exit()\n"
             "os.wait()\n"
-            "print('after', child.running, flush=True)\n"
+            "print('after', child.running, child.log_path.exists(), flush=True)\n"
         )
         with python("-c", script) as forking:
-            assert forking.wait_for_line(r"after (\w+)").group(1) == "True"
+            assert forking.wait_for_line(r"after (.+)").group(1) == "True True"
 
 
 def test_what_runs_is_known_until_it_ends() -> None:
