@@ -50,6 +50,14 @@ def enqueue(namespace: Warmer, claims: Sequence[Claim]) -> int:
     return len(letters)
 
 
+def disconnect(namespace: Warmer) -> None:
+    """Close this process's connection to the broker; the next message opens one."""
+    with _senders_lock:
+        sender = _senders.pop(namespace, None)
+    if sender is not None and sender.pid == os.getpid():
+        sender.close()
+
+
 def _addressed(namespace: Warmer, claims: Sequence[Claim]) -> Iterator[_Addressed]:
     sent_us = namespace.runtime().store.now_us()
     for claim in claims:
@@ -93,6 +101,11 @@ class _Sender:
                 except self._failures() as again:
                     self._drop()
                     raise self._unreachable(again) from again
+
+    def close(self) -> None:
+        """Disconnect."""
+        with self._lock:
+            self._drop()
 
     def _send(self, letters: Sequence[_Addressed]) -> None:
         if self._connection is None:

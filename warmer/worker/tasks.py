@@ -33,7 +33,7 @@ LOST_CHILD_RETRIES: Final = 2
 #: What a task returns, by what became of its message; Flower shows it.
 OUTCOMES: Final = {
     "loaded": "loaded",
-    "refused": "loaded, not stored: invalidated meanwhile",
+    "refused": "loaded, not stored",
     "committed": "committed already",
     "handed": "committed already",
     "busy": "busy: loaded elsewhere",
@@ -56,7 +56,8 @@ def options_of(reading: Reading[Any], namespace: Warmer) -> dict[str, Any]:
         "ignore_result": True,
         "store_errors_even_if_ignored": False,
         "time_limit": limits.hard_limit_s(options, settings),
-        "soft_time_limit": limits.soft_limit_s(options, settings),
+        # Of no use to us; an existing application's own must not interrupt our loads.
+        "soft_time_limit": None if settings.celery is None else limits.soft_limit_s(options, settings),
         "rate_limit": 0,
         "acks_late": True,
         "acks_on_failure_or_timeout": True,
