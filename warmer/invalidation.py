@@ -1,7 +1,7 @@
 """Invalidations: stamp the fence first, in every shard, then remove; done when all is removed.
 
 Removing takes only what was loaded before the stamp, so a value that is loaded anew meanwhile stays. Each
-script holds the server for about a millisecond at most; a large invalidation is many of them.
+script holds the server for a few milliseconds at most; a large invalidation is many of them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@
 local stamp, stale_us, removed = tonumber(ARGV[2]), tonumber(ARGV[3]), 0
 local set = root .. 'members:' .. ARGV[4]
 for i = 5, #ARGV do
-  if remove(ARGV[i], stamp, stale_us) then removed = removed + 1 end
-  if ARGV[4] ~= '' and redis.call('EXISTS', root .. 'e:' .. ARGV[i]) == 0 then redis.call('SREM', set, ARGV[i]) end
+  local went, there = remove(ARGV[i], stamp, stale_us)
+  if went then removed = removed + 1 end
+  if ARGV[4] ~= '' and not there then redis.call('SREM', set, ARGV[i]) end
 end
 return {'removed', text(now), removed}
