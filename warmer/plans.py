@@ -20,8 +20,8 @@ _WEEKDAY: Final = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<s
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)/(s|m|h)")
 #: How far back a trigger looks for its newest firing: a week, and a day for a change of clocks.
 _LOOK_BACK: Final = timedelta(days=8)
-#: No change of clocks is longer.
-_LONGEST_CHANGE: Final = timedelta(hours=3)
+#: Within this of a change of clocks, skipped and repeated times are looked for: no change is longer.
+_AROUND_CHANGE: Final = timedelta(hours=4)
 
 
 class Trigger(Protocol):
@@ -79,57 +79,59 @@ class Cron:
 
     def next_after(self, now: datetime) -> datetime | None:
         """The first time after `now`."""
-        return next(self._fires(now + _MICROSECOND), None)
+        # By the clock on the wall, where a crontab line is plain, and from there to instants. Near a change
+        # of clocks these may come in another order.
+        zone, best = ZoneInfo(self.timezone), None
+        wall = now.astimezone(zone).replace(tzinfo=None)
+        if _offset(now - _AROUND_CHANGE, zone) != _offset(now + _AROUND_CHANGE, zone):
+            wall -= _AROUND_CHANGE
+        for fitting in self._walls(wall):
+            first, second = (fitting.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+            twice = second > first and self.line.split()[1].startswith("*")
+            for at in (first, second) if twice else (first,):
+                if at > now and (best is None or at < best):
+                    best = at
+            if first == second and first > now:
+                break  # neither skipped nor repeated: whatever fits later is later
+        return best
 
     def last_before(self, now: datetime) -> datetime | None:
         """The newest time at or before `now`, of the last 8 days."""
         # Looking forward from ever further back: crontab lines have no cheap way backwards.
         for back in (timedelta(minutes=2), timedelta(hours=1), timedelta(days=1), _LOOK_BACK):
-            found = None
-            for at in self._fires(now - back):
-                if at > now:
-                    break
-                found = at
+            found, at = None, self.next_after(now - back - _MICROSECOND)
+            while at is not None and at <= now:
+                found, at = at, self.next_after(at)
             if found is not None:
                 return found
         return None
 
-    def _fires(self, start: datetime) -> Iterator[datetime]:
-        """The times from `start` on, in UTC, in order."""
-        zone = ZoneInfo(self.timezone)
-        begin, changed = start.astimezone(UTC), start - _LONGEST_CHANGE
-        # What a change of clocks skipped lands after it, and is found only from before the change.
-        if changed.astimezone(zone).utcoffset() != start.astimezone(zone).utcoffset():
-            begin = changed.astimezone(UTC)
-        once = not self.line.split()[1].startswith("*")
-        triggers = _triggers(self.line, self.timezone)
-        heads = [_fire(trigger, begin) for trigger in triggers]
-        while any(head is not None for head in heads):
-            at = min(head for head in heads if head is not None)
-            if at >= start and not (once and at.astimezone(zone).fold):
-                yield at
-            heads = [
-                _fire(trigger, at + _MICROSECOND) if head is not None and head <= at else head
-                for trigger, head in zip(triggers, heads, strict=True)
-            ]
+    def _walls(self, begin: datetime) -> Iterator[datetime]:
+        """What a clock on the wall shows when the line fits, from `begin` on; naive."""
+        start = begin.replace(tzinfo=UTC)
+        while True:
+            fits = [trigger.get_next_fire_time(None, start) for trigger in _triggers(self.line)]
+            if all(at is None for at in fits):
+                return
+            first: datetime = min(at for at in fits if at is not None)
+            yield first.replace(tzinfo=None)
+            start = first + _MICROSECOND
 
 
-def _fire(trigger: Any, start: datetime) -> datetime | None:
-    """The trigger's first time at or after `start`, in UTC."""
-    at: datetime | None = trigger.get_next_fire_time(None, start)
-    return None if at is None else at.astimezone(UTC)
+def _offset(at: datetime, zone: ZoneInfo) -> timedelta | None:
+    return at.astimezone(zone).utcoffset()
 
 
 @lru_cache(maxsize=256)
-def _triggers(line: str, timezone: str, end: datetime | None = None) -> tuple[Any, ...]:
-    """APScheduler's triggers for a crontab line: two where either of day and weekday will do."""
+def _triggers(line: str, end: datetime | None = None) -> tuple[Any, ...]:
+    """APScheduler's triggers for a crontab line, in UTC: two where either of day and weekday will do."""
     from apscheduler.triggers.cron import CronTrigger
 
     fields = dict(zip(_FIELDS, line.lower().split(), strict=True))
     either = fields["day"][0] != "*" and fields["day_of_week"][0] != "*"
     fields["day_of_week"] = _weekdays(fields["day_of_week"])
     kinds = [fields | {"day": "*"}, fields | {"day_of_week": "*"}] if either else [fields]
-    return tuple(CronTrigger(timezone=ZoneInfo(timezone), end_date=end, **kind) for kind in kinds)
+    return tuple(CronTrigger(timezone=UTC, end_date=end, **kind) for kind in kinds)
 
 
 def _weekdays(field: str) -> str:
@@ -180,7 +182,7 @@ def _check_fires(line: str) -> None:
     """Raises ValueError for what APScheduler can't read, and for a day that is in no month."""
     # Nine years hold a 29 February.
     first, last = datetime(2024, 1, 1, tzinfo=UTC), datetime(2033, 1, 1, tzinfo=UTC)
-    if any(_fire(trigger, first) is None for trigger in _triggers(line, "UTC", last)):
+    if any(trigger.get_next_fire_time(None, first) is None for trigger in _triggers(line, last)):
         raise ValueError("it never fires: no month has that day")
 
 

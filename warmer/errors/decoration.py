@@ -157,5 +157,5 @@ class InvalidTrigger(DecorationError):
         return (
             f"the trigger {self.trigger} can't be read: {self.reason}. No plan was registered. Write "
             'cron("0 5 * * *", timezone="America/New_York"), with five fields as in crontab and Sunday '
-            "as 0, or every(minutes=5)."
+            "as 0, or every(300) in seconds."
         )

@@ -6,6 +6,7 @@ once.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from warmer.scheduler.firings import Firings
 from warmer.scheduler.jobs import FIRINGS_EVERY_S, REAP_EVERY_S, REVIVE_EVERY_S
 from warmer.scheduler.reap import Reaper
 from warmer.scheduler.revive import Reviver
-from warmer.scheduler.sweep import Sweeper
+from warmer.scheduler.sweep import Send, Sweeper, send_messages
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -47,13 +48,14 @@ def run(namespace: Warmer, *, stop: threading.Event | None = None) -> None:
 class Scheduler:
     """One scheduler process of a namespace."""
 
-    def __init__(self, namespace: Warmer, stop: threading.Event) -> None:
+    def __init__(self, namespace: Warmer, stop: threading.Event, send: Send = send_messages) -> None:
+        """send: how a sweep's claims become messages."""
         self._namespace, self._stop = namespace, stop
         self.id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self._redis = Condition("Redis answers")
         self._refused: dict[str, Condition] = {}
         broker = Condition("the broker takes messages")
-        self._sweeper = Sweeper(namespace, self.id, broker)
+        self._sweeper = Sweeper(namespace, self.id, broker, send)
         self._firings = Firings(namespace, broker)
         self._reviver, self._reaper = Reviver(namespace), Reaper(namespace)
         self._fatal: BaseException | None = None
@@ -62,6 +64,9 @@ class Scheduler:
         """See `run` of this module."""
         runtime = self._namespace.runtime()
         self._heed_signals()
+        # Imported now: the first messages must not look as if the queue had been slow.
+        importlib.import_module("warmer.worker.publish")
+        log.debug("messages are sent by %r", self._namespace.celery)
         timer = self._timer()
         timer.start()
         plans, queries = len(self._namespace.plans), len(self._namespace.readings)
