@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """Run it; exits with 0, 1 (what was asked for did not work out) or 2 (it was not understood)."""
+    """Run it. Exits with 0, 1 (what was asked for did not work out) or 2 (there is no such form of it)."""
     from warmer.cli.app import run
 
     run()

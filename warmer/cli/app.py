@@ -1,15 +1,15 @@
-"""The commands, and how their errors are told: a message, never a traceback, unless --debug asks for it."""
+"""The commands as one, and how errors are told: a message, never a traceback unless --debug asks for it."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from importlib import metadata
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from warmer.cli.init import write_project
+from warmer.cli import finding
+from warmer.cli.output import console, errors, tell
 from warmer.errors import WarmerError
 
 app = typer.Typer(
@@ -19,59 +19,70 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
+# WARMER_APP is read with the other settings, by whoever looks for the project.
 App = Annotated[
     str | None,
     typer.Option(
-        "--app", "-A", envvar="WARMER_APP", help="The package that holds the queries (default: tasks)."
+        "--app", "-A", metavar="PACKAGE", help="The package of the queries (WARMER_APP; default: tasks)."
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QueryName = Annotated[str, typer.Argument(metavar="QUERY", help="The query's name, or its last part.")]
+Params = Annotated[list[str] | None, typer.Argument(metavar="[PARAM=VALUE]...", show_default=False)]
+
+START, LOOK, ACT, SERVE = "Start", "Look", "Act", "Services, for production"
 
 
 def run() -> None:
-    """Run the command line."""
-    from warmer.cli import invalidating, reports, services, warming  # noqa: F401 - each module adds its commands
+    """Run the command line: see `warmer.cli.main`."""
+    # Each module adds its commands, in the order in which --help shows them.
+    from warmer.cli import starting, reports, warming, invalidating, services, health  # noqa: F401, I001
 
-    debug = "--debug" in sys.argv
-    sys.argv = [arg for arg in sys.argv if arg != "--debug"]
+    words, debug = _without_debug(sys.argv[1:])
     try:
-        app()
+        app(words, prog_name="warmer")
     except WarmerError as exc:
         if debug:
             raise
-        errors.print(f"[bold red]warmer:[/] {exc}", markup=True, soft_wrap=True)
-        sys.exit(1)
+        tell(exc, finding.advice(exc))
+    except finding.ModuleFailed as exc:
+        if debug or exc.__cause__ is None:
+            raise
+        _tell_own(exc.__cause__)
+    sys.exit(1)
 
 
-@app.command()
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]) -> None:
-    """Write a working project: one query on SQLite, one plan."""
-    for path in write_project(folder):
-        console.print(f"  {path}")
-    console.print(f"\n[bold]Next:[/] cd {folder} && warmer up")
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"warmer {metadata.version('warmer')}")
+        raise typer.Exit
 
 
-@app.command()
-def up(
+@app.callback()
+def root(
     application: App = None,
-    workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=64)] = 1,
-    concurrency: Annotated[int, typer.Option(help="Loads at once in each worker.", min=1, max=256)] = 4,
-    pool: Annotated[str, typer.Option(help="threads, prefork or solo.")] = "threads",
-    port: Annotated[
-        int | None, typer.Option(help="Flower's port (default: 5555 or the next free one).")
-    ] = None,
-    flower: Annotated[bool, typer.Option(help="Whether to start Flower.")] = True,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
-    """Start Valkey (unless redis_url is set), a worker, a scheduler and Flower, here in the foreground."""
-    from warmer.cli.up import Wanted
-    from warmer.cli.up import up as start
-    from warmer.project import find_project
+    """Keeps the results of expensive SQL queries in Redis warm and right."""
+    if application is not None:
+        finding.choose(application)
 
-    namespace = find_project(application)
-    wanted = Wanted(
-        application or namespace.settings.app, workers, concurrency, pool,
-        (port or 5555) if flower else 0, port is not None,
-    )  # fmt: skip
-    start(namespace, wanted, console)
+
+def _without_debug(words: list[str]) -> tuple[list[str], bool]:
+    """The words without --debug, and whether it was there; what follows -- is somebody else's."""
+    ours = words[: words.index("--")] if "--" in words else words
+    kept = [word for word in ours if word != "--debug"]
+    return kept + words[len(ours) :], len(kept) < len(ours)
+
+
+def _tell_own(cause: BaseException) -> None:
+    from warmer.project import own_traceback
+
+    errors.print(own_traceback(cause), end="", soft_wrap=True)
+    errors.print("warmer: the project does not import, so nothing was started or changed.", style="bold red")

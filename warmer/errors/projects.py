@@ -188,6 +188,21 @@ class FolderNotEmpty(ProjectError):
 
 
 @error
+class FolderNotWritable(ProjectError):
+    """The folder for a new project can't be made or written to."""
+
+    folder: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the folder and the system's reason."""
+        return (
+            f"{self.folder} can't hold a new project: {self.reason}. What was written before that stays. "
+            "Choose another folder."
+        )
+
+
+@error
 class ProcessEnded(ProjectError):
     """A process that was meant to stay up has ended."""
 

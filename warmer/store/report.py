@@ -1,21 +1,42 @@
-"""What the namespace says about itself, for `warmer status` and `warmer inspect`. Reads only, in bounded pages."""
+"""What the namespace says about itself, for `warmer status` and `warmer inspect`. Nothing is changed."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from warmer.core.header import HEADER_SIZE, INVALIDATED, Header
-from warmer.core.keys import keyspace
+from warmer.core.keys import EntryKey, keyspace
+from warmer.core.tokens import escape
 from warmer.reading import Reading
 from warmer.store.operations import Store
+
+_FAILING_SHOWN: Final = 5
+#: A scheduler looks several times a second; one that has not for this long is not there.
+_SCHEDULER_AWAY_US: Final = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """An entry whose last load failed. params: its tokens; held_s: seconds until it may be tried again."""
+
+    params: str
+    cause: str
+    times: int
+    held_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class QueryStatus:
-    """One query over all shards. Times in seconds, quantiles of the last loads; None: nothing measured yet."""
+    """One query over all shards. Times in seconds.
+
+    entries: known ones. kept: of these, kept warm. due: to be refreshed by now. overdue: by more than a
+    claim. wait_s, cost_s: the 9th decile of the last loads, of their wait in the queue and of the load; None:
+    nothing was measured yet. failing: the first few.
+    """
 
     query: str
     entries: int
@@ -26,12 +47,12 @@ class QueryStatus:
     overloaded_s_ago: float | None
     wait_s: float | None
     cost_s: float | None
-    failing: tuple[str, ...] = ()
+    failing: tuple[Failing, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The namespace on its server."""
+    """The namespace on its server. open_claims: entries handed to workers and not settled."""
 
     server: str
     life: str
@@ -40,12 +61,15 @@ class Status:
     schedulers: tuple[str, ...]
     open_claims: int
     leases: int
-    queries: tuple[QueryStatus, ...] = field(default=())
+    queries: tuple[QueryStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EntryReport:
-    """One entry. Times in seconds from now; None: not there."""
+    """One entry. Times in seconds from now; None: not there.
+
+    names: what an invalidation can hit it by, and how many seconds ago one did.
+    """
 
     key: str
     state: str
@@ -56,7 +80,7 @@ class EntryReport:
     cost_s: float | None
     bytes: int
     stamp: int
-    names: Mapping[str, int]
+    names: Mapping[str, float | None]
     lease: str
     failure: str
     heat: str
@@ -64,22 +88,23 @@ class EntryReport:
 
 def status(store: Store, readings: Mapping[str, Reading[Any]]) -> Status:
     """How the namespace is. Raises ServerError."""
-    info = _info(store)
-    now = store.resync_now()
-    schedulers: list[str] = []
+    info, now = _info(store), store.resync_now()
+    schedulers: dict[str, None] = {}
     claims = leases = 0
     for shard in range(store.settings.shards):
         keys = keyspace(store.namespace, shard)
-        alive = store.command("ZRANGEBYSCORE", keys.schedulers, int(now - 5e6), "+inf")
-        schedulers += [name.decode() for name in alive if name.decode() not in schedulers]
+        alive = store.command("ZRANGEBYSCORE", keys.schedulers, int(now - _SCHEDULER_AWAY_US), "+inf")
+        schedulers |= dict.fromkeys(name.decode() for name in alive)
         claims += store.command("ZCOUNT", keys.claims, int(now), "+inf")
-        leases += store.command("HLEN", keys.leases)
+        held = store.command("HVALS", keys.leases)
+        leases += sum(_lease(record, now) != _NO_LEASE for record in held)
     life = store.command("HGET", keyspace(store.namespace, 0).life, "current") or b"-"
+    version = info.get("valkey_version") or info.get("redis_version")
     return Status(
-        server=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version')}",
+        server=f"{info.get('server_name', 'redis')} {version}",
         life=life.decode(errors="replace"),
-        memory=str(info.get("used_memory_human", "?")),
-        policy=str(info.get("maxmemory_policy", "?")),
+        memory=info.get("used_memory_human", "?"),
+        policy=info.get("maxmemory_policy", "?"),
         schedulers=tuple(schedulers),
         open_claims=claims,
         leases=leases,
@@ -88,14 +113,14 @@ def status(store: Store, readings: Mapping[str, Reading[Any]]) -> Status:
 
 
 def query_status(store: Store, reading: Reading[Any], now: float) -> QueryStatus:
-    """One query over all shards."""
+    """One query over all shards. now: the server's time. Raises ServerError."""
     entries = kept = due = overdue = over = 0
     overloaded: list[float] = []
     waits: list[float] = []
     costs: list[float] = []
     for shard in range(store.settings.shards):
-        keys = keyspace(store.namespace, shard)
-        index, name = keys.index(reading.name), keys.index(reading.name).removeprefix(keys.root + "index:")
+        keys, name = keyspace(store.namespace, shard), escape(reading.name)
+        index = keys.index(reading.name)
         entries += store.command("ZCARD", index)
         kept += store.command("ZCOUNT", index, "-inf", "(+inf")
         due += store.command("ZCOUNT", index, "-inf", int(now))
@@ -104,9 +129,9 @@ def query_status(store: Store, reading: Reading[Any], now: float) -> QueryStatus
         at = store.command("HGET", keys.overloaded, name)
         overloaded += [(now - float(at)) / 1e6] if at else []
         for sample in store.command("LRANGE", keys.recent(reading.name), 0, -1):
-            wait, cost = sample.split()[:2]
-            waits += [float(wait) / 1e6] if float(wait) >= 0 else []
-            costs.append(float(cost) / 1e6)
+            wait, cost = map(float, sample.split()[:2])
+            waits += [wait / 1e6] if wait >= 0 else []
+            costs.append(cost / 1e6)
     return QueryStatus(
         reading.name, entries, kept, due, overdue, over, min(overloaded, default=None),
         _high(waits), _high(costs), tuple(_failing(store, reading, now)),
@@ -114,19 +139,19 @@ def query_status(store: Store, reading: Reading[Any], now: float) -> QueryStatus
 
 
 def stale_members(store: Store, reading: Reading[Any]) -> list[dict[str, Any]]:
-    """The params of entries that are due by now and of those that are past their ttl, for `warm --stale`."""
-    now = store.resync_now()
-    found = []
+    """The params of the entries that `warm --stale` loads: due, past their ttl, failing, or gone though kept.
+
+    Raises ServerError.
+    """
+    now, found = store.resync_now(), []
     for shard in range(store.settings.shards):
         for page in store.indexed(shard, reading.name):
             known = store.params_of(shard, [member for member in page if ":#" in member])
             for member in page:
+                if ":#" in member and member not in known:
+                    continue  # cleared away since it was listed
                 entry = reading.keys.from_member(member, known.get(member))
-                if entry.version != reading.keys.version:
-                    continue
-                raw = store.command("GETRANGE", entry.key, 0, HEADER_SIZE - 1)
-                header = Header.read(raw)
-                if header is None or header.due_at <= now:
+                if entry.version == reading.keys.version and _is_stale(store, reading, entry, now):
                     found.append(reading.keys.params_of(entry.params))
     return found
 
@@ -138,33 +163,42 @@ def inspect_entry(store: Store, reading: Reading[Any], args: tuple[Any, ...]) ->
     raw, life = store.get(entry.key.encode())
     header = Header.read(raw) if raw else None
     names = reading.names_of(reading.params(args), entry)
-    fence = {name: int(float(store.command("ZSCORE", keys.fence, name) or 0)) for name in names.all()}
-    lease = store.command("HGET", keys.leases, entry.member)
+    fence = {name: store.command("ZSCORE", keys.fence, name) for name in names.all()}
     failure = store.command("HGET", keys.failures, entry.member)
     score = store.command("ZSCORE", keys.index(reading.name), entry.member)
-    due = float(score) if score is not None else None
+    due_at = float(score) if score is not None else math.inf
     return EntryReport(
         key=entry.key,
         state=_state(header, life, now),
         age_s=(now - header.stored_at) / 1e6 if header else None,
         fresh_for_s=(header.fresh_until - now) / 1e6 if header else None,
         served_for_s=(header.grace_until - now) / 1e6 if header else None,
-        due_in_s=None if due is None or due == float("inf") else (due - now) / 1e6,
+        due_in_s=(due_at - now) / 1e6 if due_at < math.inf else None,
         cost_s=header.cost_us / 1e6 if header else None,
         bytes=len(raw or b""),
         stamp=int(header.stamp) if header else 0,
-        names=fence,
-        lease=_lease(lease, now),
+        names={name: (now - float(at)) / 1e6 if at else None for name, at in fence.items()},
+        lease=_lease(store.command("HGET", keys.leases, entry.member), now),
         failure=failure.decode(errors="replace").split(" ", 3)[-1] if failure else "",
         heat=_heat(store.command("HGET", keys.heat, entry.member), now),
     )
+
+
+def _is_stale(store: Store, reading: Reading[Any], entry: EntryKey, now: float) -> bool:
+    header = Header.read(store.command("GETRANGE", entry.key, 0, HEADER_SIZE - 1))
+    if header is not None:
+        return header.due_at <= now
+    keys = keyspace(store.namespace, entry.shard)
+    score = store.command("ZSCORE", keys.index(reading.name), entry.member)
+    kept = score is not None and float(score) < math.inf
+    return kept or bool(store.command("HEXISTS", keys.failures, entry.member))
 
 
 def _state(header: Header | None, life: bytes, now: float) -> str:
     if header is None or header.grace_until <= now:
         return "missing"
     if header.life != life:
-        return "of an earlier life of the server"
+        return "of an earlier life of the server: not served"
     if header.flags & INVALIDATED:
         return "invalidated, served stale"
     if now >= header.fresh_until:
@@ -172,12 +206,15 @@ def _state(header: Header | None, life: bytes, now: float) -> str:
     return "fresh" if now < header.due_at else "fresh, due"
 
 
+_NO_LEASE: Final = "none"
+
+
 def _lease(record: bytes | None, now: float) -> str:
     if record is None:
-        return "none"
+        return _NO_LEASE
     _, stamp, expires, *_ = record.decode().split()
     if float(expires) <= now:
-        return "none"
+        return _NO_LEASE
     return f"held for {(now - float(stamp)) / 1e6:.1f} s, lasts {(float(expires) - now) / 1e6:.1f} s more"
 
 
@@ -185,22 +222,30 @@ def _heat(record: bytes | None, now: float) -> str:
     if record is None:
         return "not read lately"
     last_read, rate, _, _, _, admitted = record.decode().split()
-    kept = "admitted to being kept warm" if admitted == "1" else "not admitted"
-    return f"read {(now - float(last_read)) / 1e6:.0f} s ago, {float(rate):.2g}/s, {kept}"
+    kept = "admitted to being kept warm" if admitted == "1" else "not admitted to being kept warm"
+    return f"{float(rate):.2g} a second, the last {(now - float(last_read)) / 1e6:.0f} s ago; {kept}"
 
 
-def _failing(store: Store, reading: Reading[Any], now: float) -> list[str]:
-    found = []
+def _failing(store: Store, reading: Reading[Any], now: float) -> list[Failing]:
+    """The first few; each shard's records are walked a page at a time until there are enough."""
+    found: list[Failing] = []
     for shard in range(store.settings.shards):
-        keys = keyspace(store.namespace, shard)
-        own = keys.index(reading.name).removeprefix(keys.root + "index:")
-        _, page = store.command("HSCAN", keys.failures, 0, "MATCH", f"{own}@*", "COUNT", 200)
-        for member, record in zip(page[::2], page[1::2], strict=True):
-            count, until, _, cause = record.decode(errors="replace").split(" ", 3)
-            again = max(0.0, (float(until) - now) / 1e6)
-            tokens = member.decode(errors="replace").partition(":")[2]
-            found.append(f"({tokens}) {cause}; failed {count} times, again in {again:.0f} s")
-    return found[:5]
+        keys, cursor = keyspace(store.namespace, shard), b"0"
+        while len(found) < _FAILING_SHOWN:
+            wanted = f"{escape(reading.name)}@*"
+            cursor, page = store.command("HSCAN", keys.failures, cursor, "MATCH", wanted, "COUNT", 500)
+            for member, record in zip(page[::2], page[1::2], strict=True):
+                found.append(_failing_entry(store, shard, member.decode(), record, now))
+            if int(cursor) == 0:
+                break
+    return found[:_FAILING_SHOWN]
+
+
+def _failing_entry(store: Store, shard: int, member: str, record: bytes, now: float) -> Failing:
+    times, until, _, cause = record.decode(errors="replace").split(" ", 3)
+    tail = member.partition(":")[2]
+    known = store.params_of(shard, [member]) if tail.startswith("#") else {}
+    return Failing(known.get(member, tail), cause, int(times), max(0.0, (float(until) - now) / 1e6))
 
 
 def _high(samples: list[float]) -> float | None:
