@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import create_engine, text
 from tests.guarding.processes import alive, children, command
 from warmer.errors import ServerNotStarted
 from warmer.testing import PostgresServer, python, wait_until
+from warmer.testing.leftovers import remove
 
 _OWNER = "import signal; print('up', flush=True); signal.pause()"
 
@@ -59,18 +61,34 @@ def test_the_server_ends_with_its_owner_and_leaves_no_data(tmp_path: Path, end: 
         before = children()
         server = PostgresServer.kept(tmp_path, owner.pid)
         (keeper,) = children() - before
-        with psycopg.connect(server.admin_url) as connection:
-            row = connection.execute("SELECT pg_backend_pid(), current_setting('data_directory')").fetchone()
-        assert row is not None
-        pgdata = Path(row[1])
+        pgdata, postgres = _data_and_pid(server)
         assert "warmer.testing.postgres" in command(keeper)
         if end == "the owner is killed":
             owner.kill()
         else:
             os.kill(keeper, signal.SIGTERM)
-        wait_until(lambda: not alive(keeper), description="the keeper to end")
+        wait_until(lambda: not alive(keeper), description="the keeper to end", timeout_s=60)
+    assert not alive(postgres)
     assert not pgdata.exists()
     assert not (tmp_path / "warmer-postgres.url").exists()
+
+
+def test_the_server_ends_with_its_keeper(tmp_path: Path) -> None:
+    """If the keeper is killed, nobody is left to stop the server, so it stops by itself."""
+    before = children()
+    server = PostgresServer.kept(tmp_path, os.getpid())
+    (keeper,) = children() - before
+    pgdata, postgres = _data_and_pid(server)
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: not alive(postgres), description="the server to end", timeout_s=60)
+    remove(pgdata)
+
+
+def _data_and_pid(server: PostgresServer) -> tuple[Path, int]:
+    with psycopg.connect(server.admin_url) as connection:
+        row = connection.execute("SELECT current_setting('data_directory')").fetchone()
+    assert row is not None
+    return Path(row[0]), int((Path(row[0]) / "postmaster.pid").read_text().splitlines()[0])
 
 
 def test_an_owner_that_has_gone_already_ends_the_server_at_once(tmp_path: Path) -> None:
@@ -78,8 +96,9 @@ def test_an_owner_that_has_gone_already_ends_the_server_at_once(tmp_path: Path) 
     with python("-c", "pass") as owner:
         owner.wait()
         before = children()
-        PostgresServer.kept(tmp_path, owner.pid)
-        wait_until(lambda: children() <= before, description="the keeper to end")
+        with contextlib.suppress(ServerNotStarted):  # it may have ended before anybody could see it run
+            PostgresServer.kept(tmp_path, owner.pid)
+        wait_until(lambda: children() <= before, description="the keeper to end", timeout_s=60)
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ def test_kill_ends_the_process_alone_and_closing_ends_the_group() -> None:
         assert child.children() == [grandchild]
         assert child.kill() == -signal.SIGKILL
         assert alive(grandchild)
-    wait_until(lambda: not alive(grandchild), description="the grandchild to end")
+    wait_until(lambda: not alive(grandchild), description="the grandchild to end", timeout_s=30)
 
 
 def test_an_interrupt_reaches_the_whole_group() -> None:
@@ -138,7 +138,7 @@ def test_an_interrupt_reaches_the_whole_group() -> None:
     with python("-c", _WITH_GRANDCHILD) as child:
         grandchild = int(child.wait_for_line(r"grandchild (\d+)").group(1))
         child.interrupt()
-        wait_until(lambda: not alive(grandchild), description="the grandchild to end")
+        wait_until(lambda: not alive(grandchild), description="the grandchild to end", timeout_s=30)
 
 
 @pytest.mark.parametrize("end", ["signal.pause()", "", "raise SystemExit(3)"])
@@ -150,7 +150,9 @@ def test_no_child_survives_its_parent(end: str) -> None:
             assert alive(server)
             assert alive(script)
             parent.kill()
-        wait_until(lambda: not alive(server) and not alive(script), description="the children to end")
+        wait_until(
+            lambda: not alive(server) and not alive(script), description="the children to end", timeout_s=30
+        )
 
 
 def test_a_forked_child_does_not_end_its_parents_servers() -> None:

