@@ -12,6 +12,7 @@ from typing import Self
 import msgspec
 
 from demo.messages import Batch, Errand, Heard
+from warmer.settings.embedded import ADDRESS
 from warmer.testing import python, wait_until
 
 __all__ = ["Actor", "Company", "Stage", "environment"]
@@ -48,7 +49,7 @@ class Stage:
     def __enter__(self) -> Self:
         """Started; everything answers."""
         self._up.start()
-        self._up.wait_for_line(r"^up\.", timeout_s=_UP_S)
+        self._up.wait_for_line(r"\bup\. Ctrl-C", timeout_s=_UP_S)
         return self
 
     def __exit__(
@@ -59,8 +60,8 @@ class Stage:
 
     @property
     def redis_url(self) -> str:
-        """Where its server is."""
-        return self._up.wait_for_line(r"Valkey at (\S+?),? ").group(1)
+        """Where its server is, with the password that lets in."""
+        return (self._room / ADDRESS).read_text().strip()
 
     @property
     def flower(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tasks import flights
@@ -45,7 +45,17 @@ def departures(session: Session, origin: str, day: date) -> list[Departure]:
     Reads 1 airport's day through an index, about 350 flights. Changed by each reported delay of that day.
     """
     board = (
-        select(Flight, Airline.name, Airport.name)
+        select(
+            Flight.id,
+            Flight.departs,
+            Flight.carrier,
+            Flight.number,
+            Airline.name.label("airline"),
+            Flight.dest,
+            func.coalesce(Airport.name, Flight.dest).label("dest_name"),
+            Flight.dep_delay_min,
+            Flight.revision,
+        )
         .join(Airline, Airline.carrier == Flight.carrier)
         .outerjoin(Airport, Airport.faa == Flight.dest)
         .where(Flight.origin == origin, Flight.day == day)
@@ -53,14 +63,14 @@ def departures(session: Session, origin: str, day: date) -> list[Departure]:
     )
     return [
         Departure(
-            flight_id=flight.id,
-            scheduled=flight.departs,
-            flight=f"{flight.carrier} {flight.number}",
-            airline=airline,
-            dest=flight.dest,
-            dest_name=dest_name or flight.dest,
-            delay_min=flight.dep_delay_min,
-            revision=flight.revision,
+            flight_id=row.id,
+            scheduled=row.departs,
+            flight=f"{row.carrier} {row.number}",
+            airline=row.airline,
+            dest=row.dest,
+            dest_name=row.dest_name,
+            delay_min=row.dep_delay_min,
+            revision=row.revision,
         )
-        for flight, airline, dest_name in session.execute(board)
+        for row in session.execute(board)
     ]

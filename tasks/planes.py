@@ -57,8 +57,21 @@ def plane_history(session: Session, tailnum: str) -> PlaneHistory:
     An unknown tail number gives a history without legs.
     """
     plane = session.get(Plane, tailnum)
-    flown = session.scalars(
-        select(Flight).where(Flight.tailnum == tailnum).order_by(Flight.departs.desc(), Flight.id)
+    flown = session.execute(
+        select(
+            Flight.departs,
+            Flight.carrier,
+            Flight.number,
+            Flight.origin,
+            Flight.dest,
+            Flight.dep_delay_min,
+            Flight.arr_delay_min,
+            Flight.air_time_min,
+            Flight.distance_mi,
+            Flight.revision,
+        )
+        .where(Flight.tailnum == tailnum)
+        .order_by(Flight.departs.desc(), Flight.id)
     ).all()
     return PlaneHistory(
         tailnum=tailnum,
