@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from warmer.cli.children import Child, Children
+from warmer.cli.lines import WARNING
 from warmer.cli.ports import start_on_free_port
 from warmer.settings.embedded import ADDRESS
 from warmer.testing.servers import ValkeyServer
@@ -47,7 +48,7 @@ def start_embedded(children: Children, room: Path, env: Mapping[str, str], stop:
 
     def start(port: int) -> Child:
         _write(config, _CONFIG.format(port=port, data=_quoted(data), password=password))
-        return children.start("valkey", [binary, str(config)], env, hidden=_is_advice)
+        return children.start("valkey", [binary, str(config)], env, least=WARNING, hidden=_is_small_talk)
 
     ports = itertools.chain((earlier_port,) if earlier_port else (), _PORTS)
     _, port = start_on_free_port(
@@ -92,6 +93,6 @@ def _answers(port: int, password: str) -> bool:
     return answer.startswith(b"+OK\r\n+PONG")
 
 
-def _is_advice(line: str) -> bool:
-    """What it says about the machine's memory settings at each start: not for a server on a desk."""
-    return "overcommit" in line or "oom-score-adj" in line or "never expires" in line
+def _is_small_talk(line: str) -> bool:
+    """What it warns of at every start and end: how the machine is set up, and that it was told to end."""
+    return any(words in line for words in ("overcommit", "SIGTERM", "requested shutdown", "bye bye"))

@@ -107,7 +107,7 @@ class Up:
 
         def start(port: int) -> Child:
             argv = self._warmer("flower", "--port", str(port))
-            return self._children.start("flower", argv, env, least=WARNING)
+            return self._children.start("flower", argv, env, least=WARNING, hidden=_is_impatience)
 
         _, port = start_on_free_port(
             "Flower", self._wanted.flower_ports, start, lambda port: _lets_in(port, password), self._stop
@@ -126,6 +126,11 @@ class Up:
 def _is_greeting(line: str) -> bool:
     """What a worker says before it is ready."""
     return line.startswith(("Connected to ", "mingle: ", "celery@", "pidbox:"))
+
+
+def _is_impatience(line: str) -> bool:
+    """What Flower says while the worker is not there yet; it asks again."""
+    return line.startswith("Inspect method")
 
 
 def _lets_in(port: int, password: str) -> bool:

@@ -21,7 +21,7 @@ class RedisUnreachable(ServerError):
     def message(self) -> str:
         """Name the address and the cause."""
         return (
-            f"Redis at {self.url} can't be reached: {self.cause}. Nothing was changed in it. "
+            f"Redis at {self.url} can't be reached: {self.cause.rstrip('.')}. Nothing was changed in it. "
             "Start it (`warmer up` has one built in) or correct redis_url (WARMER_REDIS_URL)."
         )
 
