@@ -53,6 +53,11 @@ end
 if ARGV[8] == '2' then return wait_until('busy', text(next_stamp()), '1000000') end
 
 local aside = live_lease('doomed', member)
+if aside and aside.token == token then
+  -- Ours, of a call whose reply was lost: its load never began.
+  redis.call('HDEL', root .. 'doomed', member)
+  aside = nil
+end
 if lease and (lease.stamp >= fence or aside) then
   local ends = lease.expires
   if aside and lease.stamp < fence and aside.expires < ends then ends = aside.expires end

@@ -13,29 +13,32 @@ local member, token, payload = ARGV[2], ARGV[3], ARGV[5]
 local query = query_of(member)
 local index = root .. 'index:' .. query
 
-local function pack_header(stamp, fresh_until, grace_until, due_at)
+local function pack_header(fresh_until, grace_until, due_at)
   return struct.pack('<BBI2', 193, tonumber(ARGV[6]), 0) .. life
-    .. struct.pack('<dddddI4', stamp, now, fresh_until, grace_until, due_at, tonumber(ARGV[7])) .. ARGV[8]
+    .. struct.pack('<dddddI4', tonumber(ARGV[4]), now, fresh_until, grace_until, due_at, tonumber(ARGV[7])) .. ARGV[8]
 end
 
+local stamp = tonumber(ARGV[4])
+local function is_mine(held) return held and held.token == token and held.stamp == stamp end
+
 local lease = live_lease('leases', member)
-if not lease or lease.token ~= token then
+if not is_mine(lease) then
   local aside = live_lease('doomed', member)
-  if not aside or aside.token ~= token then
+  if not is_mine(aside) then
     local stored = redis.call('GETRANGE', root .. 'e:' .. member, 0, 63)
     local header = read_header(stored)
     -- The call was repeated because its reply was lost: it did store.
-    if header and header.stamp == tonumber(ARGV[4]) then return {'stored', text(now), stored} end
+    if header and header.stamp == stamp and header.life == life then return {'stored', text(now), stored} end
     return {'lost', text(now)}
   end
-  lease = {stamp = aside.stamp, doomed = true}
+  lease = {doomed = true}
 end
 
-if lease.doomed or newest_fence(20, #ARGV) >= lease.stamp then
+if lease.doomed or newest_fence(20, #ARGV) >= stamp then
   redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)
   -- What readers of other processes that began before this load are waiting for; see "handed" in acquire.lua.
   if somebody_waits(member) then
-    redis.call('SET', root .. 'handoff:' .. member, pack_header(lease.stamp, 0, 0, 0) .. payload, 'PX', 2000)
+    redis.call('SET', root .. 'handoff:' .. member, pack_header(0, 0, 0) .. payload, 'PX', 2000)
   end
   if not lease.doomed then
     local score = tonumber(redis.call('ZSCORE', index, member) or 'inf')
@@ -75,7 +78,7 @@ if fresh_until - lead < earliest then
   redis.call('HSET', root .. 'overloaded', query, text(now))
 end
 
-local header = pack_header(lease.stamp, fresh_until, grace_until, due_at)
+local header = pack_header(fresh_until, grace_until, due_at)
 redis.call('SET', root .. 'e:' .. member, header .. payload, 'PX', text(math.ceil((ttl + tonumber(ARGV[10])) / 1000)))
 
 -- Kept warm or not: the index holds every entry of the query, at +inf when nothing is to refresh it by itself.
@@ -115,6 +118,6 @@ redis.call('HDEL', root .. 'leases', member)
 redis.call('HDEL', root .. 'failures', member)
 -- Only a message knows its wait: what workers get done is the measure of what is sent to them.
 if tonumber(ARGV[11]) >= 0 then redis.call('INCR', root .. 'settled') end
-if settle_runs(member, 'done', lease.stamp) then redis.call('ZADD', index, text(now), member) end
+if settle_runs(member, 'done', stamp) then redis.call('ZADD', index, text(now), member) end
 wake(member)
 return {'stored', text(now), header}
