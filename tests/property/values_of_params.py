@@ -291,3 +291,11 @@ def _compound(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 
 #: Annotations of every supported type, nested.
 KINDS = st.recursive(st.sampled_from(PLAIN), _compound, max_leaves=3)
+
+#: Types that the compiled key builder inlines, alone and with None.
+SIMPLE = [
+    kind if none is False else _union_of([kind], none=True)
+    for kind in PLAIN
+    if kind.annotation in (str, int, bool, float, dt.date)
+    for none in (False, True)
+]

@@ -113,10 +113,33 @@ def test_one_call_has_one_key_however_it_is_written(call: Callable[[KeyFactory],
 
 
 def test_the_inlined_path_does_not_trust_a_subclass() -> None:
-    """A str that formats itself in another way still counts as the plain text that it is."""
+    """A str that formats itself in another way is the plain text that it holds; a datetime is no date."""
     key, args = factory().key_of(Loud("ua"), 3)
     assert key.endswith(b":ua,3")
     assert type(args[0]) is str
+    with pytest.raises(ParamError, match="expected day to be date"):
+        factory(board).key_of(dt.datetime(2026, 11, 22))
+
+
+@pytest.mark.parametrize(
+    ("value", "token"),
+    [
+        ("ABCxyz019", "ABCxyz019"),
+        ("a-b_c.d", "a-b_c.d"),
+        ("", ""),
+        ("a,b", "a%2Cb"),
+        ("~", "%7E"),
+        ("é", "%C3%A9"),
+        ("٣", "%D9%A3"),
+        (None, "~"),
+    ],
+)
+def test_texts_have_one_token_on_both_paths(value: str | None, token: str) -> None:
+    """Texts of plain letters are inlined, and letters of other alphabets do not slip through with them."""
+
+    def query(x: str | None, y: str = "") -> None: ...
+
+    assert factory(query).key_of(value)[0].endswith(f":{token},".encode())
 
 
 @pytest.mark.parametrize(
