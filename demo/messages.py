@@ -88,11 +88,12 @@ class Out:
     """Where a process tells what happened: a file of its own, one line a batch."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file.open("ab", buffering=0)
+        self._file = file
 
     def tell(self, batch: Batch) -> None:
         """Adds a line."""
-        self._file.write(encode(batch))
+        with self._file.open("ab", buffering=0) as out:
+            out.write(encode(batch))
 
 
 class Heard:

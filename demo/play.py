@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -25,7 +25,7 @@ from warmer import Handle
 from warmer.runs.start import start_plan
 from warmer.testing import wait_until
 
-__all__ = ["Props", "perform"]
+__all__ = ["Checked", "Props", "actors", "differences", "perform", "see_what_is_there", "warm_up", "watch"]
 
 _SHOW_EVERY_S = 0.5
 _LOG_EVERY_S = 10.0
@@ -49,6 +49,13 @@ class Props:
         return self.folder / f"statements.{side}"
 
 
+class Checked(Protocol):
+    """What has to stay up while a play goes on."""
+
+    def check(self) -> None:
+        """Raises RuntimeError if it does not."""
+
+
 def perform(setting: Setting, props: Props, stage: Stage) -> bool:
     """Plays a morning on a stage that is up, shows it, and says whether all promises held."""
     population = entries.population()
@@ -56,13 +63,13 @@ def perform(setting: Setting, props: Props, stage: Stage) -> bool:
     standing = Standing(setting, len(population), Evidence(lifetime_us))
     with ExitStack() as closing:
         ledger = closing.enter_context(Ledger.create(props.folder / "ledger", len(population)))
-        company = closing.enter_context(Company(_actors(setting, props, stage.redis_url)))
+        company = closing.enter_context(Company(actors(setting, props, stage.redis_url)))
         took_s = warm_up(population, stage.redis_url)
         props.console.print(
             f"Warmed {len(population)} entries by {len(entries.PLANS)} plans in {took_s:.1f} s."
         )
-        _see_what_is_there(standing, population)
-        _play(standing, props, stage, company)
+        see_what_is_there(standing, population)
+        watch(standing, props, stage, company)
         differing = differences(population, ledger)
     promises = standing.promises(differing)
     props.console.print(screen.summary(standing, promises))
@@ -107,7 +114,7 @@ def differences(population: list[Handle[Any]], ledger: Ledger) -> list[str]:
     return found
 
 
-def _play(standing: Standing, props: Props, stage: Stage, company: Company) -> None:
+def watch(standing: Standing, props: Props, stage: Checked, company: Company) -> None:
     """From the cue to the last process's end; what they tell goes into the standing."""
     before: dict[Side, int] = {side: _count(props.statements(side)) for side in ("warmer", "plain")}
     begins_at = time.monotonic() + _BREATH_S
@@ -148,7 +155,7 @@ def _shown(console: Console) -> Iterator[Callable[[RenderableType], None]]:
     yield show
 
 
-def _see_what_is_there(standing: Standing, population: list[Handle[Any]]) -> None:
+def see_what_is_there(standing: Standing, population: list[Handle[Any]]) -> None:
     """The values that are there before the first read: what comes after them can be explained."""
     for place, one in enumerate(population):
         there = one.entry()
@@ -165,7 +172,7 @@ def _count(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _actors(setting: Setting, props: Props, redis_url: str) -> list[Actor]:
+def actors(setting: Setting, props: Props, redis_url: str) -> list[Actor]:
     """The writer, and the readers of both caches: with the same seeds, so with the same requests."""
     common = {
         "redis_url": redis_url,
