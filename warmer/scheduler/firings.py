@@ -41,7 +41,11 @@ class Firings:
 
     def now(self) -> datetime:
         """The server's time: all schedulers go by it, whatever their own clocks say."""
-        return datetime.fromtimestamp(self._namespace.runtime().store.now_us() / 1e6, UTC)
+        return datetime.now(UTC) + self.ahead()
+
+    def ahead(self) -> timedelta:
+        """How far the server's clock is ahead of this machine's."""
+        return timedelta(microseconds=self._namespace.runtime().store.offset_us)
 
     def look(self, plan: Plan) -> None:
         """Make a run of the plan's last firing, unless there is one. Raises ServerError."""
@@ -99,7 +103,7 @@ class PlanTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no ty
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime | None:
         """The next firing, a moment late. A trigger that raises is asked again, and ends no other."""
         try:
-            ahead = self._firings.now() - now
+            ahead = self._firings.ahead()
             firing = self._plan.trigger.next_after(now + ahead)
         except Exception:
             log.exception("the trigger of the plan %s failed", self._plan.name)
