@@ -186,7 +186,9 @@ class Warmer:
         ends = [known for known in self.queries if known.endswith(f".{name}")]
         if len(ends) == 1:
             return self.queries[ends[0]]
-        raise UnknownQuery(name, tuple(sorted(self.queries)), did_you_mean(name, self.queries))
+        last_parts = {known.rpartition(".")[2]: known for known in self.queries}
+        meant = did_you_mean(name, self.queries) or last_parts.get(did_you_mean(name, last_parts) or "")
+        raise UnknownQuery(name, tuple(sorted(self.queries)), meant)
 
     def find_plan(self, name: str) -> Plan:
         """The plan of this name. Raises UnknownPlan."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
+import os
 import pkgutil
 import sys
 import traceback
@@ -18,6 +20,8 @@ from typing import Final
 from warmer.errors import NotAWarmerProject, ProjectNotFound
 from warmer.namespace import Warmer
 from warmer.settings import Settings
+
+_ENGINE: Final = f"{Path(__file__).parent}{os.sep}"
 
 #: The module of a project that is there for Celery alone: it declares no query, and it imports Celery.
 CELERY_MODULE: Final = "celery"
@@ -138,12 +142,16 @@ def _see_working_directory() -> None:
 
 
 def _leave_out_the_way(shown: traceback.TracebackException) -> None:
-    own = [frame for frame in shown.stack if not _of_the_way(frame.filename)]
-    if own:
-        shown.stack[:] = own
+    own = list(itertools.dropwhile(lambda frame: _is_ours(frame.filename), shown.stack))
+    if own or issubclass(shown.exc_type or Exception, SyntaxError):  # which names its place by itself
+        shown.stack[:] = [frame for frame in own if not _of_the_way(frame.filename)]
     for cause in (shown.__cause__, shown.__context__):
         if cause is not None:
             _leave_out_the_way(cause)
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(_ENGINE) or _of_the_way(filename)
 
 
 def _of_the_way(filename: str) -> bool:

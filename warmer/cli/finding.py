@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import sysconfig
 import traceback
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
 
 _INSTALLED = ("stdlib", "platstdlib", "purelib", "platlib")
-_FOREIGN = ("<", str(Path(warmer.__file__).parent), *(sysconfig.get_paths()[room] for room in _INSTALLED))
+_FOREIGN = (
+    "<",
+    f"{Path(warmer.__file__).parent}{os.sep}",
+    *(sysconfig.get_paths()[room] for room in _INSTALLED),
+)
 _chosen: list[str] = []
 _found: list[Warmer] = []
 

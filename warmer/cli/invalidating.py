@@ -10,6 +10,7 @@ from warmer.cli.app import ACT, App, Json, Params, app
 from warmer.cli.arguments import one_call
 from warmer.cli.finding import connected, project
 from warmer.cli.output import console, counted, print_json
+from warmer.errors import WrongArguments
 from warmer.namespace import Warmer
 
 
@@ -64,6 +65,11 @@ def _of_query(namespace: Warmer, name: str, params: list[str], *, where: bool, e
     if where:
         connected(namespace)
         return query.invalidate_where(**some)
-    one = query.bind(**some)
+    try:
+        one = query.bind(**some)
+    except WrongArguments as exc:
+        if some:
+            exc.add_note("With --where, all entries with these values go.")
+        raise
     connected(namespace)
     return one.invalidate()
