@@ -38,7 +38,7 @@ def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str,
     partial, version = reading.keys.partial(**some), escape(reading.keys.version)
 
     def wanted(member: str, tokens: str | None) -> bool:
-        # What another version keyed, or a digest whose params are gone, can't be told apart: rather removed than kept.
+        # What another version keyed, or a digest whose params are gone, can't be told apart: rather removed.
         if tokens is None or member.partition("@")[2].partition(":")[0] != version:
             return True
         return reading.keys.matches(tokens, partial)

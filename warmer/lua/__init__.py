@@ -14,7 +14,7 @@ _SHARED = {
     "start_run": ("_run.lua",),
 }
 
-# What ends something must work on a server that is full: an invalidation above all. They write a few bytes each.
+# What ends something must work on a server that is full, an invalidation above all. They write a few bytes.
 _DESPITE_FULL_MEMORY = frozenset({"extend", "fail", "invalidate", "release", "remove", "stamp", "unclaim"})
 
 

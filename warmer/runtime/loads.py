@@ -24,7 +24,7 @@ class Loaded:
 
 
 class Expired(Exception):
-    """An async load was cancelled because its time was up; a TimeoutError of the loader's own is another thing."""
+    """An async load was cancelled because its time was up; a loader's own TimeoutError is another thing."""
 
 
 class LoadThread:

@@ -1,4 +1,4 @@
-"""The runtime: what one process needs beyond plain reads, made at its first use and made anew after a fork."""
+"""The runtime: what a process needs beyond plain reads, made at its first use and anew after a fork."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class Runtime:
     def start(self) -> None:
         """Check the namespace and the server's clock, and begin to tick.
 
-        With the server away, reads go around it, and a later tick makes up for this. Raises ShardCountDiffers,
-        WrongRedisUrl, RedisRefused.
+        With the server away, reads go around it, and a later tick makes up for this. Raises
+        ShardCountDiffers, WrongRedisUrl, RedisRefused.
         """
         try:
             self.resync()
@@ -98,7 +98,7 @@ class Runtime:
     def join(
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
     ) -> Future[Outcome]:
-        """Have the entry loaded, or wait for whoever loads it. From any thread; the future ends in every case."""
+        """Have the entry loaded, or wait for whoever loads it. From any thread; the future always ends."""
         self.loop.call_soon_threadsafe(self._join, query, entry, params, reader)
         return reader.future
 
@@ -164,7 +164,7 @@ class Runtime:
             flight.changed.set()
 
     def close(self) -> None:
-        """Give back what is held and stop the threads; further reads start anew. For the end of the process."""
+        """Give back what is held and stop the threads; for the end of the process."""
         if self._closed or os.getpid() != self.pid:
             return
         self._closed = True

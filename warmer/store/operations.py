@@ -6,6 +6,7 @@ microseconds. Errors of the server come out as RedisUnreachable, RedisRefused or
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ class Store:
         self._checked = True
 
     def resync(self) -> float:
-        """Estimate how far the server's clock is ahead of ours, in microseconds, from the quickest of 3 answers."""
+        """Estimate how far the server's clock is ahead of ours, in microseconds (the quickest of 3)."""
         best = float("inf")
         for _ in range(3):
             before = time.time()
@@ -230,15 +231,17 @@ class Store:
         entry = lease.entry
         reply = self._run(
             "commit", entry.shard,
-            entry.member, lease.token, lease.stamp, what.payload, what.flags, min(what.cost_us, 2**32 - 1),
-            what.owner, what.ttl_us, what.grace_us, what.wait_us, repr(what.early), repr(what.draw), what.keep,
+            entry.member, lease.token, lease.stamp, what.payload, what.flags,
+            min(what.cost_us, 2**32 - 1),
+            what.owner, what.ttl_us, what.grace_us, what.wait_us, repr(what.early), repr(what.draw),
+            what.keep,
             what.idle_us, what.max_kept, escape(entry.version), entry.params if entry.digested else "",
             len(what.fence_only), *what.fence_only, *what.listed,
         )  # fmt: skip
         return _text(reply[0]), reply[2] if len(reply) > 2 else b""
 
     def fail(self, lease: Lease, cause: str, jitter: float, keep: str) -> int:
-        """End the lease of a failed load; the server time before which nobody tries again, 0 if it was lost."""
+        """End the lease of a failed load; the time before which nobody tries again, 0 if it was lost."""
         entry = lease.entry
         reply = self._run("fail", entry.shard, entry.member, lease.token, cause, repr(jitter), keep)
         return int(reply[2]) if len(reply) > 2 else 0
@@ -329,8 +332,7 @@ class Store:
 
     def members(self, shard: int, name: str) -> Iterator[list[str]]:
         """The members under a name, a page at a time: every one that was there throughout."""
-        for page in self._scan("SSCAN", self.roots[shard] + f"members:{name}".encode()):
-            yield page
+        yield from self._scan("SSCAN", self.roots[shard] + f"members:{name}".encode())
 
     def indexed(self, shard: int, query: str) -> Iterator[list[str]]:
         """The members of a query's index, a page at a time."""
@@ -347,9 +349,8 @@ class Store:
     def _scan(self, command: str, key: bytes) -> Iterator[list[str]]:
         cursor = b"0"
         while True:
-            reply = self.confirmed(
-                (command,), lambda: self.scripts.command(command, key, cursor, "COUNT", CHUNK)
-            )
+            page: list[Argument] = [command, key, cursor, "COUNT", CHUNK]
+            reply = self.confirmed((command,), functools.partial(self.scripts.command, *page))
             cursor = reply[0]
             yield [_text(member) for member in reply[1]]
             if int(cursor) == 0:
@@ -362,7 +363,7 @@ class Store:
     ) -> Claimed:
         """Claim what is due, what saves its readers most first."""
         claim_us = round(self.settings.claim * 1e6)
-        args = (scheduler, most, claim_us, open_at_most, *map(escape, queries))
+        args: list[Argument] = [scheduler, most, claim_us, open_at_most, *map(escape, queries)]
         _, left, taken, opened, settled, run_out = self._run("claim", shard, *args)
         claims = [
             Claim(shard, _text(c[0]), int(c[1]), int(c[2]), _text(c[3]) or None, int(c[4])) for c in taken

@@ -1,9 +1,10 @@
 """Readers check that they never read below what was invalidated before they began.
 
 The source of truth is shared memory: a version for each row, raised by one writer each. A writer raises
-the version, invalidates (by key, by part, by tag, the whole query), and only then raises the row's *floor*. A
-reader notes the floor, reads through the cache, and a value below the floor is a stale read: promise 1, with
-nothing of Warmer's in the check. Loads read the version first and then take a random time, so that most are overtaken.
+the version, invalidates (by key, by part, by tag, the whole query), and only then raises the row's *floor*.
+A reader notes the floor, reads through the cache, and a value below the floor is a stale read: promise 1,
+with nothing of Warmer's in the check. Loads read the version first and then take a random time, so that most
+of them are overtaken.
 """
 
 from __future__ import annotations

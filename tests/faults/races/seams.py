@@ -1,7 +1,8 @@
 """Seams of the protocol that a run can be made without, to see that the race finds what they are there for.
 
 Each is a name and a function that takes the seam out in this process. `lua.source` and `lua.sha1` are
-replaced, so a weakened script is another script to the server, and processes with and without don't disturb each other.
+replaced, so a weakened script is another script to the server, and processes with and without it don't
+disturb each other.
 """
 
 from __future__ import annotations
