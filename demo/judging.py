@@ -62,6 +62,6 @@ class Evidence:
         """Whether any invalidation hit the entry."""
         return bool(self._invalidated.get(entry))
 
-    def loads_seen(self) -> int:
-        """How many different values were seen, of all entries."""
-        return sum(len(seen) for seen in self._seen.values())
+    def replaced(self) -> int:
+        """How many values took the place of others, of all entries, for whatever reason."""
+        return sum(len(seen) - 1 for seen in self._seen.values() if seen)

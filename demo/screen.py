@@ -47,8 +47,11 @@ def rows(warm: Column, plain: Column) -> list[tuple[str, str, str]]:
         both("waited: it had just been invalidated", "{0.invalidated:,}"),
         both("    p50 and p99 of that wait", "{1} · {2}", "invalidated_p50_s", "invalidated_p99_s"),
         both("stale reads", "{0.stale:,}"),
+        both("values replaced by newer ones", "{0.refreshes:,}"),
+        both("entries invalidated", "{0.invalidations:,}"),
         both("SQL statements run by queries", "{0.statements:,}"),
-        both("reads for each of them", "{0.reads_per_statement:,.0f}"),
+        both("SQL statements avoided", "{0.avoided:,}"),
+        both("reads for each statement run", "{0.reads_per_statement:,.0f}"),
         both("all reads, p50 and p99", "{1} · {2}", "read_p50_s", "read_p99_s"),
     ]
 

@@ -23,7 +23,7 @@ class Setting:
     """
 
     seconds: float = 60.0
-    reads_per_s: float = 250.0
+    reads_per_s: float = 300.0
     writes_per_s: float = 0.4
     #: Reading processes, for each of the two caches.
     readers: int = 2

@@ -15,7 +15,10 @@ __all__ = ["Column", "Promise", "Standing"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The figures of one cache. Times are in seconds; NaN where nothing was measured."""
+    """The figures of one cache. Times are in seconds; NaN where nothing was measured.
+
+    refreshes: values that took the place of others, for whatever reason; of the plain cache, its loads.
+    """
 
     reads: int
     reads_per_s: float
@@ -27,9 +30,16 @@ class Column:
     invalidated_p50_s: float
     invalidated_p99_s: float
     stale: int
+    refreshes: int
+    invalidations: int
     statements: int
     read_p50_s: float
     read_p99_s: float
+
+    @property
+    def avoided(self) -> int:
+        """Statements that were not run: without a cache each read is one."""
+        return self.reads - self.statements
 
     @property
     def reads_per_statement(self) -> float:
@@ -84,8 +94,22 @@ class Standing:
     def columns(self, elapsed_s: float) -> tuple[Column, Column]:
         """The figures of Warmer and of the plain cache, after so many seconds of the play."""
         return (
-            _column(self.warm, self.evidence, self.warm_statements, elapsed_s),
-            _column(self.plain, None, self.plain_statements, elapsed_s),
+            _column(
+                self.warm,
+                self.evidence,
+                elapsed_s,
+                refreshes=self.evidence.replaced(),
+                invalidations=self.invalidations,
+                statements=self.warm_statements,
+            ),
+            _column(
+                self.plain,
+                None,
+                elapsed_s,
+                refreshes=len(self.plain.waits),
+                invalidations=0,
+                statements=self.plain_statements,
+            ),
         )
 
     def expiries(self) -> tuple[int, int]:
@@ -126,7 +150,15 @@ class Standing:
         ]
 
 
-def _column(figures: Figures, evidence: Evidence | None, statements: int, elapsed_s: float) -> Column:
+def _column(
+    figures: Figures,
+    evidence: Evidence | None,
+    elapsed_s: float,
+    *,
+    refreshes: int,
+    invalidations: int,
+    statements: int,
+) -> Column:
     expired, invalidated = figures.waits_by_cause(evidence)
     return Column(
         reads=figures.reads,
@@ -139,6 +171,8 @@ def _column(figures: Figures, evidence: Evidence | None, statements: int, elapse
         invalidated_p50_s=quantile(invalidated, 0.5),
         invalidated_p99_s=quantile(invalidated, 0.99),
         stale=figures.stale,
+        refreshes=refreshes,
+        invalidations=invalidations,
         statements=statements,
         read_p50_s=quantile(figures.took_s, 0.5),
         read_p99_s=quantile(figures.took_s, 0.99),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Float, and_, case, cast, func, select
+from sqlalchemy import Float, Subquery, and_, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from tasks import flights
@@ -19,13 +19,17 @@ __all__ = ["WeatherBand", "WeatherDelays", "WorstDay", "WorstDays", "weather_del
 
 @dataclass(frozen=True, slots=True)
 class WeatherBand:
-    """The departures in one kind of weather. ``mean_delay_min`` is None when none of them left."""
+    """The departures in one kind of weather. Delays are of those that left: None when none did.
+
+    ``p90_delay_min`` is the smallest delay that at least 90 % of them did not exceed.
+    """
 
     weather: str
     departures: int
     cancelled: int
     late: int
     mean_delay_min: float | None
+    p90_delay_min: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +60,64 @@ def weather_delays(session: Session, origin: str, month: int) -> WeatherDelays:
     For the duty manager who is asked how bad the afternoon will be. Joins flights with their hour's weather.
     A flight is counted in the worst band that applies; "unknown" where that hour was not observed.
     """
-    band = case(
-        (Weather.origin.is_(None), 4),
-        (Weather.visibility_mi < 3, 0),
-        (func.coalesce(Weather.wind_mph, 0) >= 25, 1),
-        (Weather.precipitation_in > 0, 2),
-        else_=3,
-    ).label("band")
-    same_hour = and_(Weather.origin == Flight.origin, Weather.hour_utc == Flight.hour_utc)
+    spread = _delays_by_weather(origin, month)
+    delay = spread.c.delay_min
+    enough = spread.c.place >= 0.9 * spread.c.left_at_all
     by_band = (
         select(
-            band,
+            spread.c.band,
             func.count().label("departures"),
-            func.count().filter(Flight.dep_delay_min.is_(None)).label("cancelled"),
-            func.count().filter(Flight.dep_delay_min >= LATE_MIN).label("late"),
-            cast(func.avg(Flight.dep_delay_min), Float).label("mean_delay_min"),
-            func.sum(Flight.revision).label("corrections"),
+            func.count().filter(delay.is_(None)).label("cancelled"),
+            func.count().filter(delay >= LATE_MIN).label("late"),
+            cast(func.avg(delay), Float).label("mean_delay_min"),
+            func.min(delay).filter(enough).label("p90_delay_min"),
+            func.sum(spread.c.revision).label("corrections"),
         )
-        .select_from(Flight)
-        .outerjoin(Weather, same_hour)
-        .where(Flight.origin == origin, Flight.month == month)
-        .group_by(band)
-        .order_by(band)
+        .group_by(spread.c.band)
+        .order_by(spread.c.band)
     )
     rows = session.execute(by_band).all()
     return WeatherDelays(
         origin=origin,
         month=month,
         bands=tuple(
-            WeatherBand(_BANDS[row.band], row.departures, row.cancelled, row.late, row.mean_delay_min)
+            WeatherBand(
+                _BANDS[row.band],
+                row.departures,
+                row.cancelled,
+                row.late,
+                row.mean_delay_min,
+                row.p90_delay_min,
+            )
             for row in rows
         ),
         corrections=sum(row.corrections for row in rows),
+    )
+
+
+def _delays_by_weather(origin: str, month: int) -> Subquery:
+    """An airport's month; ``place`` numbers the flights that left within their band, shortest delay first."""
+    band = case(
+        (Weather.origin.is_(None), 4),
+        (Weather.visibility_mi < 3, 0),
+        (func.coalesce(Weather.wind_mph, 0) >= 25, 1),
+        (Weather.precipitation_in > 0, 2),
+        else_=3,
+    )
+    same_hour = and_(Weather.origin == Flight.origin, Weather.hour_utc == Flight.hour_utc)
+    shortest_first = Flight.dep_delay_min.asc().nulls_last()
+    return (
+        select(
+            band.label("band"),
+            Flight.dep_delay_min.label("delay_min"),
+            Flight.revision,
+            func.row_number().over(partition_by=band, order_by=shortest_first).label("place"),
+            func.count(Flight.dep_delay_min).over(partition_by=band).label("left_at_all"),
+        )
+        .select_from(Flight)
+        .outerjoin(Weather, same_hour)
+        .where(Flight.origin == origin, Flight.month == month)
+        .subquery()
     )
 
 

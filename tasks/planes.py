@@ -56,7 +56,6 @@ def plane_history(session: Session, tailnum: str) -> PlaneHistory:
     For the gate agent who is asked why the plane is late again. Reads a few hundred rows through an index.
     An unknown tail number gives a history without legs.
     """
-    plane = session.get(Plane, tailnum)
     flown = session.execute(
         select(
             Flight.departs,
@@ -69,10 +68,16 @@ def plane_history(session: Session, tailnum: str) -> PlaneHistory:
             Flight.air_time_min,
             Flight.distance_mi,
             Flight.revision,
+            Plane.manufacturer,
+            Plane.model,
+            Plane.seats,
+            Plane.built,
         )
+        .outerjoin(Plane, Plane.tailnum == Flight.tailnum)
         .where(Flight.tailnum == tailnum)
         .order_by(Flight.departs.desc(), Flight.id)
     ).all()
+    plane = flown[0] if flown else None
     return PlaneHistory(
         tailnum=tailnum,
         manufacturer=plane.manufacturer if plane else None,

@@ -151,6 +151,19 @@ def test_every_flight_is_in_one_weather_band(records: list[Record]) -> None:
     assert [row.weather for row in answer.bands] == ["low visibility", "rain", "fair", "unknown"]
     bad, fair = answer.bands[0], answer.bands[2]
     assert (bad.mean_delay_min or 0) > (fair.mean_delay_min or 0)
+    assert (bad.p90_delay_min or 0) > (fair.p90_delay_min or 0)
+
+
+def test_the_percentile_of_the_weather_agrees_with_the_records(records: list[Record]) -> None:
+    """A band's 90th percentile is a delay that occurred, and enough flights were at least so late."""
+    answer = weather_delays.fn("EWR", 7)
+    left = sorted(int(r["dep_delay"]) for r in _of_month(records, 7, origin="EWR") if r["dep_delay"] != "NA")
+    for band in answer.bands:
+        flown = band.departures - band.cancelled
+        assert band.p90_delay_min in left
+        assert band.late <= flown
+        # At least a tenth of the band is as late as its percentile, or later.
+        assert sum(delay >= (band.p90_delay_min or 0) for delay in left) >= flown // 10
 
 
 def test_the_worst_days_agree_with_the_records(records: list[Record]) -> None:

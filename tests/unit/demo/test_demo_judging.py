@@ -76,4 +76,4 @@ def test_expiries_are_replacements_without_an_invalidation_in_between() -> None:
     assert evidence.was_invalidated(0)
     assert not evidence.was_invalidated(1)
     assert evidence.expiries(1) == 0
-    assert evidence.loads_seen() == 5
+    assert evidence.replaced() == 4
