@@ -44,7 +44,7 @@ def add_run_task(app: Any, namespace: Warmer) -> None:
 
     run.__doc__ = "Runs a plan's generator, beside the pool: see `warmer plans`."
     app.task(
-        name=task_name(namespace.namespace), shared=False, serializer="json", queue=namespace.settings.queue,
+        name=task_name(namespace.namespace), shared=False, serializer="json",
         ignore_result=True, acks_late=False, time_limit=_HARD_LIMIT_S, soft_time_limit=_SOFT_LIMIT_S,
     )(run)  # fmt: skip
 

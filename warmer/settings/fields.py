@@ -206,7 +206,8 @@ class Settings:
     )
     celery: Any = setting(
         None,
-        Live("a Celery application", lambda value: hasattr(value, "send_task") and hasattr(value, "tasks")),
+        # Of its class: to look at an application's `tasks` would bind them before it is configured.
+        Live("a Celery application", lambda app: hasattr(app, "send_task") and hasattr(type(app), "tasks")),
         "An existing Celery application to host the tasks; its own options stay as they are.",
         special="As a keyword only. Unset: one is made.",
     )

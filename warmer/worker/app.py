@@ -31,7 +31,7 @@ def build(namespace: Warmer) -> Any:
     """
     hosted = namespace.settings.celery is not None
     app = namespace.settings.celery if hosted else _make(namespace)
-    lifetime.watch(app, namespace, imports=not hosted)
+    lifetime.watch(app, namespace, hosted=hosted)
     add_run_task(app, namespace)
 
     def add(reading: Reading[Any]) -> None:

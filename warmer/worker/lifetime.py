@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from warmer import project
-from warmer.errors import ProjectError
+from warmer.errors import ConfigurationError, ProjectError
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
+
+_NO_JSON = (
+    "the Celery application that hosts the queries takes only messages in {}, and theirs are JSON. "
+    'Add "json" to its accept_content'
+)
 
 _pool_child: int | None = None
 
@@ -25,20 +30,28 @@ def in_pool_child() -> bool:
     return _pool_child == os.getpid()
 
 
-def watch(app: Any, namespace: Warmer, *, imports: bool) -> None:
-    """Follow the worker's signals. imports: have it import the project that holds the application."""
+def watch(app: Any, namespace: Warmer, *, hosted: bool) -> None:
+    """Follow the worker's signals. hosted: the application is the user's, who imports its modules himself."""
 
     def load(**_: object) -> None:
         try:
             import_project(app, namespace)
         except Exception as exc:  # noqa: BLE001 - whatever the project raises, its own lines are what is shown
-            sys.stderr.write(str(exc) if isinstance(exc, ProjectError) else project.own_traceback(exc))
+            told = f"{exc}\n" if isinstance(exc, ProjectError) else project.own_traceback(exc)
+            sys.stderr.write(told)
             raise SystemExit(1) from None
 
     def close(**_: object) -> None:
         namespace.close()
 
-    if imports:
+    def check(sender: Any, **_: object) -> None:
+        if sender.app is app and not _takes_json(app):
+            sys.stderr.write(f"{ConfigurationError((_NO_JSON.format(app.conf.accept_content),))}\n")
+            raise SystemExit(1)
+
+    if hosted:
+        signals.worker_init.connect(check, weak=False)
+    else:
         signals.import_modules.connect(load, sender=app, weak=False)
     signals.worker_process_shutdown.connect(close, weak=False)
     signals.worker_shutdown.connect(close, weak=False)
@@ -56,6 +69,11 @@ def import_project(app: Any, namespace: Warmer) -> None:
     for package in packages:
         modules = project.import_submodules(package)
         project.import_schedules(namespace.settings.schedules, modules[0])
+
+
+def _takes_json(app: Any) -> bool:
+    accepted = app.conf.accept_content
+    return not accepted or not {"json", "application/json"}.isdisjoint(accepted)
 
 
 def _holders(app: Any) -> list[str]:

@@ -25,8 +25,15 @@ log = logging.getLogger("warmer")
 
 #: Messages in one write. A write that fails leaves so many uncertain at most, and a second copy does no harm.
 BATCH = 500
-#: Kombu would connect again and again for ever. What can't be sent now is due again by itself.
-_ONE_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
+#: Kombu would connect again and again for ever, and a sweep would wait. What can't be sent now is sent later.
+_IMPATIENT = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+    "socket_timeout": 3,
+    "socket_connect_timeout": 3,
+}
 
 
 class _Addressed(NamedTuple):
@@ -110,7 +117,7 @@ class _Sender:
     def _send(self, letters: Sequence[_Addressed]) -> None:
         if self._connection is None:
             self._connection = self._app.connection_for_write()
-            self._connection.transport_options = {**self._connection.transport_options, **_ONE_RETRY}
+            self._connection.transport_options = {**self._connection.transport_options, **_IMPATIENT}
         producer = self._app.amqp.Producer(self._connection, auto_declare=False)
         batch = getattr(producer, "batch", None)  # since kombu 5.7
         with batch(max_size=BATCH) if batch is not None else nullcontext():
@@ -146,7 +153,7 @@ class _Sender:
         return priority_on(driver, MIDDLE_PRIORITY if wished is None else wished)
 
     def _failures(self) -> tuple[type[BaseException], ...]:
-        known = (KombuError, OSError, RuntimeError)
+        known = (KombuError, OSError)
         if self._connection is None:
             return known
         return (*known, *self._connection.connection_errors, *self._connection.channel_errors)

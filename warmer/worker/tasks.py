@@ -45,29 +45,29 @@ OUTCOMES: Final = {
 
 
 def options_of(reading: Reading[Any], namespace: Warmer) -> dict[str, Any]:
-    """All options of a query's task, those included that it shares with Celery's defaults.
-
-    An existing application may have changed these; what is said on the task itself is not looked up there.
-    """
+    """The options of a query's task; its queue and priority are said where a message is sent."""
     options, settings = reading.options, namespace.settings
-    return {
+    ours = {
         "serializer": "json",
-        "queue": options.queue or settings.queue,
         "ignore_result": True,
-        "store_errors_even_if_ignored": False,
         "time_limit": limits.hard_limit_s(options, settings),
-        # Of no use to us; an existing application's own must not interrupt our loads.
-        "soft_time_limit": None if settings.celery is None else limits.soft_limit_s(options, settings),
-        "rate_limit": 0,
         "acks_late": True,
-        "acks_on_failure_or_timeout": True,
-        "acks_on_failure": True,
-        "acks_on_timeout": True,
         "reject_on_worker_lost": False,
         "retry_on_worker_lost": True,
         "max_retries": LOST_CHILD_RETRIES,
         "default_retry_delay": limits.lost_child_pause_s(settings),
         "throws": (WarmerError,),
+    }
+    if settings.celery is None:
+        return ours
+    # Celery's own defaults, said on the task: an existing application may have others.
+    return ours | {
+        "soft_time_limit": limits.soft_limit_s(options, settings),
+        "rate_limit": 0,
+        "acks_on_failure_or_timeout": True,
+        "acks_on_failure": True,
+        "acks_on_timeout": True,
+        "store_errors_even_if_ignored": False,
     }
 
 
