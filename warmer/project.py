@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import itertools
-import os
 import pkgutil
 import sys
 import traceback
@@ -20,8 +18,6 @@ from typing import Final
 from warmer.errors import NotAWarmerProject, ProjectNotFound
 from warmer.namespace import Warmer
 from warmer.settings import Settings
-
-_ENGINE: Final = f"{Path(__file__).parent}{os.sep}"
 
 #: The module of a project that is there for Celery alone: it declares no query, and it imports Celery.
 CELERY_MODULE: Final = "celery"
@@ -142,23 +138,19 @@ def _see_working_directory() -> None:
 
 
 def _leave_out_the_way(shown: traceback.TracebackException) -> None:
-    own = list(itertools.dropwhile(lambda frame: _is_ours(frame.filename), shown.stack))
-    if own or issubclass(shown.exc_type or Exception, SyntaxError):  # which names its place by itself
-        shown.stack[:] = [frame for frame in own if not _of_the_way(frame.filename)]
+    frames = list(shown.stack)
+    here = [at for at, frame in enumerate(frames) if frame.filename == __file__]
+    after = frames[here[-1] + 1 :] if here else frames
+    shown.stack[:] = [frame for frame in after if not _of_import(frame.filename)]
     for cause in (shown.__cause__, shown.__context__):
         if cause is not None:
             _leave_out_the_way(cause)
 
 
-def _is_ours(filename: str) -> bool:
-    return filename.startswith(_ENGINE) or _of_the_way(filename)
-
-
-def _of_the_way(filename: str) -> bool:
-    return (
-        filename.startswith("<frozen importlib")
-        or filename in (__file__, importlib.__file__)
-        or filename == importlib.util.__file__
+def _of_import(filename: str) -> bool:
+    return filename.startswith("<frozen importlib") or filename in (
+        importlib.__file__,
+        importlib.util.__file__,
     )
 
 
