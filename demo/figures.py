@@ -39,6 +39,7 @@ class Figures:
     """What readers of one cache saw. A wait is in seconds, from asking to having the value."""
 
     reads: int = 0
+    dropped: int = 0
     stale: int = 0
     most_missing: int = 0
     took_s: list[float] = field(default_factory=list)

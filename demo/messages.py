@@ -60,7 +60,7 @@ class Write(msgspec.Struct, frozen=True, array_like=True):
 class Batch(msgspec.Struct, frozen=True):
     """What happened in a process since its last message. `behind_s`: how late it is with what it should do.
 
-    `errors`: reads and writes that failed, in words.
+    `errors`: reads and writes that failed, in words. `dropped`: requests whose turn came only after the end.
     """
 
     side: Side
@@ -68,6 +68,7 @@ class Batch(msgspec.Struct, frozen=True):
     writes: list[Write] = []
     errors: list[str] = []
     behind_s: float = 0.0
+    dropped: int = 0
 
 
 _encoder = msgspec.json.Encoder()

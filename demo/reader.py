@@ -29,6 +29,10 @@ __all__ = ["Config", "main"]
 #: How often a process tells what it has read. Often enough for a live table, seldom enough to cost nothing.
 REPORT_EVERY_S = 0.25
 
+#: For how long after the end a process still serves requests that came before it; later ones are dropped, and
+#: counted. A cache whose loads pile up would go on for minutes.
+OVERTIME_S = 3.0
+
 #: A value, whether the read waited for it, and its lease stamp (0: it has none).
 Got = tuple[Any, bool, int]
 
@@ -62,6 +66,7 @@ class Reader:
         self._reads: list[Read] = []
         self._errors: list[str] = []
         self._behind_s = 0.0
+        self._dropped = 0
 
     def connect(self) -> None:
         """Looks for an entry, which loads nothing: so that no read of the play is the first to connect."""
@@ -85,7 +90,10 @@ class Reader:
             reads, self._reads = self._reads, []
             errors, self._errors = self._errors, []
             behind_s, self._behind_s = self._behind_s, 0.0
-        self._out.tell(Batch(self._config.side, reads=reads, errors=errors, behind_s=behind_s))
+            dropped, self._dropped = self._dropped, 0
+        self._out.tell(
+            Batch(self._config.side, reads=reads, errors=errors, behind_s=behind_s, dropped=dropped)
+        )
 
     def _serve(self, begins_at: float) -> None:
         while True:
@@ -98,7 +106,10 @@ class Reader:
                 time.sleep(early_s)
             else:
                 self._behind_s = max(self._behind_s, -early_s)
-            self._one(arrival.entry, begins_at)
+            if time.monotonic() > begins_at + self._config.seconds + OVERTIME_S:
+                self._dropped += 1
+            else:
+                self._one(arrival.entry, begins_at)
 
     def _one(self, entry: int, begins_at: float) -> None:
         must_see = self._ledger[entry]

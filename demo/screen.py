@@ -41,6 +41,7 @@ def rows(warm: Column, plain: Column) -> list[tuple[str, str, str]]:
     return [
         both("reads", "{0.reads:,}"),
         both("reads a second", "{0.reads_per_s:,.0f}"),
+        both("requests not served in time", "{0.dropped:,}"),
         both("served from the cache", "{0.warm_share:.2%}"),
         both("waited: the entry had expired", "{0.expired:,}"),
         both("    p50 and p99 of that wait", "{1} · {2}", "expired_p50_s", "expired_p99_s"),

@@ -28,7 +28,7 @@ class Setting:
     #: Reading processes, for each of the two caches.
     readers: int = 2
     #: Reads that a reader process can have in flight: a read that waits must not hold up those after it.
-    threads: int = 6
+    threads: int = 4
     #: Exponent of the requests' distribution: the second most popular entry is asked for half as often.
     zipf: float = 1.0
     seed: int = 20130710

@@ -22,6 +22,7 @@ class Column:
 
     reads: int
     reads_per_s: float
+    dropped: int
     warm_share: float
     expired: int
     expired_p50_s: float
@@ -76,7 +77,9 @@ class Standing:
 
     def hear(self, batch: Batch) -> None:
         """Takes in what a process tells."""
-        (self.plain if batch.side == "plain" else self.warm).add(batch.reads)
+        figures = self.plain if batch.side == "plain" else self.warm
+        figures.add(batch.reads)
+        figures.dropped += batch.dropped
         if batch.side == "warmer":
             for read in batch.reads:
                 self.evidence.saw(read.entry, read.stamp)
@@ -146,7 +149,11 @@ class Standing:
                 f"{self.entries - len(differing)} of {self.entries}",
                 not differing,
             ),
-            Promise("reads and writes that failed: 0", f"{len(self.errors):,}", not self.errors),
+            Promise(
+                "reads and writes that failed, or came too late to be served: 0",
+                f"{len(self.errors) + warm.dropped:,}",
+                not self.errors and not warm.dropped,
+            ),
         ]
 
 
@@ -163,6 +170,7 @@ def _column(
     return Column(
         reads=figures.reads,
         reads_per_s=figures.reads / elapsed_s if elapsed_s > 0 else math.nan,
+        dropped=figures.dropped,
         warm_share=figures.warm_share,
         expired=len(expired),
         expired_p50_s=quantile(expired, 0.5),

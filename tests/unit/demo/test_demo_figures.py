@@ -84,11 +84,11 @@ def test_a_standing_adds_up_what_it_hears() -> None:
     """Reads go to their cache's figures, writes to the evidence, errors to the list."""
     standing = _standing()
     standing.hear(Batch("warmer", reads=[HIT, _waited(0, 300)], behind_s=0.5))
-    standing.hear(Batch("plain", reads=[HIT], errors=["no"], behind_s=9.0))
+    standing.hear(Batch("plain", reads=[HIT], errors=["no"], behind_s=9.0, dropped=5))
     standing.hear(Batch("warmer", writes=[Write(1.0, 0.02, "UA 1545", 47, {0: 200, 1: 201})]))
     warm, plain = standing.columns(2.0)
     assert (warm.reads, warm.reads_per_s, warm.invalidated, warm.expired) == (2, 1.0, 1, 0)
-    assert (plain.reads, plain.expired) == (1, 0)
+    assert (plain.reads, plain.expired, plain.dropped) == (1, 0, 5)
     assert (standing.writes, standing.invalidations, standing.last_flight) == (1, 2, "UA 1545 47 min late")
     assert (standing.errors, standing.behind_s) == (["plain: no"], 0.5)
 
@@ -119,6 +119,7 @@ def test_a_good_performance_keeps_every_promise() -> None:
         (Batch("warmer"), 3, [], "times fewer SQL"),
         (Batch("warmer"), 2, ["boards.departures(...)"], "what the database says"),
         (Batch("plain", errors=["away"]), 2, [], "failed"),
+        (Batch("warmer", dropped=1), 2, [], "too late"),
         (Batch("warmer", writes=[Write(1.0, 0.02, "UA 1", 4, {0: 750})]), 2, [], "lived through"),
     ],
 )
