@@ -20,7 +20,7 @@ import typer
 from warmer.cli.app import SERVE, App, app
 from warmer.cli.finding import project
 from warmer.cli.output import console, errors, one_line
-from warmer.errors import BrokerUnreachable, WarmerError
+from warmer.errors import BrokerUnreachable, WarmerError, mask
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -52,14 +52,15 @@ def worker(
 ) -> None:
     """A worker of this host answers over the broker, and takes from the queues of the project."""
     namespace = project(application)
-    _report(lambda: _answering_worker(namespace, name, timeout), timeout)
+    whom = f"{name or '*'}@{socket.gethostname()}"
+    _report(lambda: _answering_worker(namespace, whom, timeout), f"worker {whom}", timeout)
 
 
 @health.command()
 def scheduler(application: App = None, timeout: Timeout = 10.0) -> None:
     """A scheduler of this host has looked for what is due within the last seconds, in every shard."""
     namespace = project(application)
-    _report(lambda: _sweeping_scheduler(namespace), timeout)
+    _report(lambda: _sweeping_scheduler(namespace), mask(namespace.settings.redis_url), timeout)
 
 
 @health.command()
@@ -68,11 +69,11 @@ def flower(
     timeout: Timeout = 10.0,
 ) -> None:
     """Flower's page answers on this host."""
-    _report(lambda: _answering_flower(port, timeout), timeout)
+    _report(lambda: _answering_flower(port, timeout), f"Flower at 127.0.0.1:{port}", timeout)
 
 
-def _report(check: Callable[[], str], timeout_s: float) -> None:
-    """Tell what the check found, and exit with 1 if that is bad or has not come in time."""
+def _report(check: Callable[[], str], whom: str, timeout_s: float) -> None:
+    """Tell what the check found, and exit with 1 if that is bad or has not come in time from `whom`."""
     found: Future[str] = Future()
 
     def run() -> None:
@@ -85,7 +86,7 @@ def _report(check: Callable[[], str], timeout_s: float) -> None:
     threading.Thread(target=run, name="warmer-health", daemon=True).start()
     wait_for([found], timeout_s)
     if not found.done():
-        problem = f"no answer within {timeout_s:g} s"
+        problem = _silence(whom, timeout_s)
     else:
         try:
             console.print(found.result(), soft_wrap=True)
@@ -97,17 +98,20 @@ def _report(check: Callable[[], str], timeout_s: float) -> None:
     raise typer.Exit(1)
 
 
-def _answering_worker(namespace: Warmer, name: str | None, timeout_s: float) -> str:
+def _silence(whom: str, timeout_s: float) -> str:
+    return f"no answer from {whom} within {timeout_s:g} s"
+
+
+def _answering_worker(namespace: Warmer, whom: str, timeout_s: float) -> str:
     """The worker and its queues. Raises _Unwell and BrokerUnreachable."""
-    host, wanted = socket.gethostname(), _queues(namespace)
-    whom = f"{name}@{host}" if name else f"*@{host}"
+    wanted = _queues(namespace)
     for reply in _ask(namespace.celery, whom, timeout_s):
         for node, queues in reply.items():
             taken = {queue["name"] for queue in queues} if isinstance(queues, list) else set()
             if taken & wanted:
                 return f"worker {node} takes from {_listed(taken)}"
             raise _Unwell(f"worker {node} takes from {_listed(taken)}, and not from {_listed(wanted)}")
-    raise _Unwell(f"no worker {whom} answered within {timeout_s:g} s")
+    raise _Unwell(_silence(f"worker {whom}", timeout_s))
 
 
 def _ask(celery: Any, whom: str, timeout_s: float) -> list[dict[str, Any]]:
