@@ -252,6 +252,16 @@ def test_arguments_that_do_not_bind_are_told_beside_the_signature(
     assert caught.value.__cause__ is None
 
 
+def test_a_query_of_positional_params_alone_has_keys() -> None:
+    """`/` may end a signature, with defaults before it."""
+
+    def query(a: int, b: int = 2, /) -> None: ...
+
+    assert factory(query).key_of(1) == (b"w:{flights:0}:e:query@7:1,2", (1, 2))
+    with pytest.raises(WrongArguments):
+        factory(query).key_of(1, b=2)
+
+
 def test_a_positional_param_can_not_be_passed_by_name() -> None:
     """As in the function itself."""
     with pytest.raises(WrongArguments, match="positional-only"):

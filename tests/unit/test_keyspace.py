@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from warmer.core.keyspace import FIXED, ShardKeys, keyspace, root_of
+from warmer.core.keyspace import FIXED, ShardKeys, broker_prefix, keyspace, member_lists, root_of
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "warmer" / "lua").glob("*.lua"))
@@ -89,6 +90,23 @@ def test_names_are_escaped_where_they_are_given() -> None:
     assert root_of("{a}:b", 0) == "w:{%7Ba%7D%3Ab:0}:"
     assert keyspace("x", 0).index("m.<locals>.q").endswith(":index:m.%3Clocals%3E.q")
     assert keyspace("x", 0).versions("a:b") != keyspace("x", 0).versions("a%3Ab")
+
+
+def test_the_pattern_of_member_lists_finds_them_in_every_shard() -> None:
+    """And nothing else, nor another namespace's, whatever the namespace is called."""
+    for namespace in ("flights", "*", "a[b]?", "x:1"):
+        pattern = member_lists(namespace)
+        assert all(
+            fnmatch.fnmatchcase(keyspace(namespace, shard).members("t:x"), pattern) for shard in (0, 63)
+        )
+        assert not fnmatch.fnmatchcase(keyspace(namespace, 0).index("members:x"), pattern)
+        assert not fnmatch.fnmatchcase(keyspace(namespace + "2", 0).members("t:x"), pattern)
+
+
+def test_the_brokers_keys_are_never_a_shards() -> None:
+    """Celery's keys carry the namespace, too, and begin in another way than a shard's."""
+    assert broker_prefix("a:{b}") == "w:broker:a%3A%7Bb%7D:"
+    assert not root_of("flights", 0).startswith("w:broker:")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

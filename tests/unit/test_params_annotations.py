@@ -183,6 +183,8 @@ def built(annotation: Any) -> ParamType:
         (Literal["all"] | int, "int or 'all'"),
         (Literal[1] | int | float, "float"),
         (Literal[None], "None"),
+        (Literal[None] | None, "None"),
+        (Literal["a"] | Literal["b", "a"], "one of 'a', 'b'"),
         (Literal[Airline.UNITED] | Airline, "a member of Airline"),
         (tuple[int, ...] | None, "a tuple of any number of: int or None"),
         (tuple[()], "a tuple of ()"),
