@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.commanding.projects import write_numbers, write_tasks
 from tests.commanding.session import clean_environment, say
-from warmer.testing import ValkeyServer
+from warmer import Warmer
+from warmer.runs import recent
+from warmer.testing import ValkeyServer, python, wait_until
 
 _ONE_QUERY = """
 from warmer import Warmer
@@ -184,7 +187,30 @@ def test_a_worker_hands_on_what_celery_refuses(tmp_path: Path) -> None:
     assert "Traceback" not in said.err
 
 
-def test_a_warm_up_that_is_left_goes_on(tmp_path: Path, redis_url: str) -> None:
+@pytest.fixture
+def shop(redis_url: str) -> Iterator[Warmer]:
+    """The namespace of the commands, as the test sees it."""
+    shop = Warmer("shop", redis_url=redis_url)
+    yield shop
+    shop.close()
+
+
+def test_ctrl_c_leaves_the_run_to_the_workers(tmp_path: Path, redis_url: str, shop: Warmer) -> None:
+    """Whoever stops waiting is told the run's id, and that it goes on; the exit code is that of Ctrl-C."""
+    write_numbers(tmp_path)
+    words = ["-m", "warmer", "warm", "double", "n=1"]
+
+    def waiting() -> str:
+        """The run's id, once it has been waited for a while; the wait ends by itself after 5 s."""
+        return next((run.id for run in recent(shop.runtime()) if run.progress.seconds > 1.5), "")
+
+    with python(*words, cwd=tmp_path, env={"WARMER_REDIS_URL": redis_url}) as warming:
+        run = wait_until(waiting, timeout_s=30)
+        assert warming.interrupt() == 130
+        assert f"no longer waiting; the run {run} goes on" in warming.output()
+
+
+def test_a_warm_up_that_nobody_does_ends_its_wait(tmp_path: Path, redis_url: str) -> None:
     """Nobody takes it: the wait ends with what is missing, and the run stays queued."""
     write_numbers(tmp_path)
 

@@ -29,7 +29,9 @@ App = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QueryName = Annotated[str, typer.Argument(metavar="QUERY", help="The query's name, or its last part.")]
-Params = Annotated[list[str] | None, typer.Argument(metavar="[PARAM=VALUE]...", show_default=False)]
+Params = Annotated[
+    list[str] | None, typer.Argument(metavar="PARAM=VALUE", help="The entry's params, as in month=3.")
+]
 
 START, LOOK, ACT, SERVE = "Start", "Look", "Act", "Services, for production"
 

@@ -17,7 +17,7 @@ from warmer.namespace import Warmer
 @app.command(rich_help_panel=ACT)
 def invalidate(
     query: Annotated[
-        str | None, typer.Argument(metavar="[QUERY]", help="The query's name, or its last part.")
+        str | None, typer.Argument(metavar="QUERY", help="The query's name, or its last part.")
     ] = None,
     params: Params = None,
     where: Annotated[

@@ -9,12 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from warmer.cli.app import ACT, LOOK, App, Json, Params, QueryName, app
+from warmer.cli.app import ACT, LOOK, App, Json, QueryName, app
 from warmer.cli.arguments import many_calls
 from warmer.cli.finding import connected, project
 from warmer.cli.following import follow
 from warmer.cli.output import console, print_json
 
+Values = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PARAM=VALUE", help="As in month=3, month=1,2,3 or month=1..12; days, too."),
+]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Whether to wait until all are loaded.")]
 Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.", min=0)]
 
@@ -22,7 +26,7 @@ Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.", 
 @app.command(rich_help_panel=ACT)
 def warm(
     query: QueryName,
-    params: Params = None,
+    params: Values = None,
     stale: Annotated[
         bool, typer.Option("--stale", help="What is stale, due or failing by now, in place of params.")
     ] = False,
