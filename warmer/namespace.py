@@ -6,18 +6,21 @@ import contextlib
 import inspect
 import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from warmer import invalidation
 from warmer.core.names import tag_name
+from warmer.core.params import Misfit
 from warmer.core.tokens import escape
 from warmer.declaration import UNSAID, Public, declare
 from warmer.errors import (
     DuplicatePlan,
     DuplicateQuery,
     InvalidOption,
+    ParamError,
     UnknownPlan,
     UnknownQuery,
     did_you_mean,
@@ -29,6 +32,9 @@ from warmer.reading import Reading
 from warmer.runtime.modes import identity, past
 from warmer.runtime.process import Runtime
 from warmer.settings import Settings
+
+# A fork may come while another thread holds a lock, which nobody gives back in the child.
+_namespaces: weakref.WeakSet[Warmer] = weakref.WeakSet()
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +77,7 @@ class Warmer:
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
         self._celery: Any = None
+        _namespaces.add(self)
         if self.settings.celery is not None:
             _ = self.celery  # an application that is there already gets our tasks as they are declared
 
@@ -229,7 +236,17 @@ class Warmer:
             raise InvalidOption(
                 "forget", "owner", show(scope), f"a scope of a query: {', '.join(sorted(scopes))}"
             )
-        return {kind.encode(kind.check(value)) for kind in kinds}
+        tokens, misfit = set(), None
+        for kind in kinds:
+            try:
+                tokens.add(kind.encode(kind.check(value)))
+            except (
+                Misfit
+            ) as unfit:  # queries may disagree on the type of an identity: those it fits are meant
+                misfit = unfit
+        if not tokens and misfit is not None:
+            raise ParamError("forget", scope, misfit.shown, misfit.expected)
+        return tokens
 
     def _stale_us(self, query: str) -> int:
         reading = next((r for name, r in self._readings.items() if escape(name) == query), None)
@@ -273,6 +290,10 @@ class Warmer:
             runtime, self._runtime = self._runtime, None
         if runtime is not None:
             runtime.close()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the runtime is its parent's, and so may the lock be."""
+        self._lock, self._runtime = threading.Lock(), None
 
     @property
     def celery(self) -> Any:
@@ -321,5 +342,12 @@ def _place(fn: Callable[..., Any]) -> str:
 def _told(fn: Callable[..., Any]) -> str:
     return f"{fn.__module__}.{getattr(fn, '__qualname__', fn)} ({_place(fn)})"
 
+
+def _after_fork() -> None:
+    for namespace in list(_namespaces):
+        namespace._begin_anew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 __all__ = ["Warmer"]

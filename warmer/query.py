@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from warmer.core.keys import EntryKey
 from warmer.entry import Entry
-from warmer.errors import NotACall, show
+from warmer.errors import CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
-from warmer.reading import Args, Missed, Reading
+from warmer.reading import UNREADABLE, Args, Missed, Reading
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import past
 
 if TYPE_CHECKING:
     from warmer.runs import Run
+    from warmer.runtime.process import Runtime
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,17 +78,23 @@ class Handle(Generic[R]):
     def read(self, *, miss: str | None = None) -> Entry[R]:
         """The value with its age and state, read through."""
         reading = self._reading
+        reading.check_identity(self._args)
         if past.get() is not None:
             return _past_cache(reading, self._key, self._args)
-        reading.check_identity(self._args)
         runtime = reading.runtime_of()
         found = reading.peek(runtime, self._key, self._args)
-        if isinstance(found, Entry):
-            return found
-        began = time.monotonic()
-        entry, params, reader = reading.wish(self._args, found, _miss(reading, miss))
-        outcome = runtime.join(reading, entry, params, reader).result()
-        return reading.settle(runtime, self._key, outcome, time.monotonic() - began)
+        return found if isinstance(found, Entry) else self._read_on(found, _miss(reading, miss))
+
+    def _read_on(self, missed: Missed, miss: str) -> Entry[R]:
+        """Have it loaded, or wait for whoever loads it; what turns out unreadable is loaded anew, once."""
+        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
+        for found in (missed, UNREADABLE):
+            outcome = runtime.join(reading, *reading.wish(self._args, found, miss)).result()
+            waited_s = time.monotonic() - began
+            got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
+            if isinstance(got, Entry):
+                return got
+        raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
 
     async def aget(self, *, miss: str | None = None) -> R:
         """`get`, from asyncio."""
@@ -96,17 +103,23 @@ class Handle(Generic[R]):
     async def aread(self, *, miss: str | None = None) -> Entry[R]:
         """`read`, from asyncio. Cancelling it stops the wait, not a load that others wait for, too."""
         reading = self._reading
+        reading.check_identity(self._args)
         if past.get() is not None:
             return await _apast_cache(reading, self._key, self._args)
-        reading.check_identity(self._args)
         runtime = reading.runtime_of()
         found = await runtime.on_thread(reading.peek, runtime, self._key, self._args)
-        if isinstance(found, Entry):
-            return found
-        began = time.monotonic()
-        entry, params, reader = reading.wish(self._args, found, _miss(reading, miss))
-        outcome = await asyncio.wrap_future(runtime.join(reading, entry, params, reader))
-        return reading.settle(runtime, self._key, outcome, time.monotonic() - began)
+        return found if isinstance(found, Entry) else await self._aread_on(found, _miss(reading, miss))
+
+    async def _aread_on(self, missed: Missed, miss: str) -> Entry[R]:
+        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
+        for found in (missed, UNREADABLE):
+            joined = runtime.join(reading, *reading.wish(self._args, found, miss))
+            outcome = await asyncio.wrap_future(joined)
+            waited_s = time.monotonic() - began
+            got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
+            if isinstance(got, Entry):
+                return got
+        raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
 
     def entry(self) -> Entry[R] | None:
         """What is stored, if it may be served; never loads, and asks for no refresh of what is missing."""
@@ -121,19 +134,30 @@ class Handle(Generic[R]):
 
     def refresh(self) -> R:
         """Load it anew, by a load that begins after this call. Other readers go on with the old value."""
-        reading, runtime = self._reading, self._reading.runtime_of()
-        return reading.settle(runtime, self._key, self._join_refresh(runtime).result()).value
+        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
+        outcome = self._join_refresh(runtime).result()
+        return self._refreshed(
+            reading.settle(runtime, self._key, self._args, outcome, time.monotonic() - began)
+        )
 
     async def arefresh(self) -> R:
         """`refresh`, from asyncio."""
-        reading, runtime = self._reading, self._reading.runtime_of()
+        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
         outcome = await asyncio.wrap_future(self._join_refresh(runtime))
-        return reading.settle(runtime, self._key, outcome).value
+        return self._refreshed(
+            reading.settle(runtime, self._key, self._args, outcome, time.monotonic() - began)
+        )
 
-    def _join_refresh(self, runtime: Any) -> Any:
+    def _join_refresh(self, runtime: Runtime) -> Future[Outcome]:
         reading = self._reading
+        reading.check_identity(self._args)
         reader = Reader(newer_than=None, insist=True, servable=False)
         return runtime.join(reading, self.entry_key, self.params, reader)
+
+    def _refreshed(self, got: Entry[R] | Missed) -> R:
+        if isinstance(got, Entry):
+            return got.value
+        raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
 
     def invalidate(self) -> int:
         """Drop it: no read that begins later returns what was loaded before. Returns how many values went."""
@@ -244,8 +268,10 @@ class Query(Generic[P, R]):
         began = time.monotonic()
         waits = self._join_missing(handles, found)
         for at, future in waits.items():
-            waited = future.result(), time.monotonic() - began
-            found[at] = self._reading.settle(runtime, handles[at]._key, *waited)
+            outcome, waited_s = future.result(), time.monotonic() - began
+            handle = handles[at]
+            got = self._reading.settle(runtime, handle._key, handle._args, outcome, waited_s)
+            found[at] = got if isinstance(got, Entry) else handle.read()
         return [entry.value for entry in found if isinstance(entry, Entry)]
 
     async def aget_many(self, calls: Iterable[Any]) -> list[R]:
@@ -258,8 +284,10 @@ class Query(Generic[P, R]):
         began = time.monotonic()
         waits = self._join_missing(handles, found)
         for at, future in waits.items():
-            waited = await asyncio.wrap_future(future), time.monotonic() - began
-            found[at] = self._reading.settle(runtime, handles[at]._key, *waited)
+            outcome, waited_s = await asyncio.wrap_future(future), time.monotonic() - began
+            handle = handles[at]
+            got = self._reading.settle(runtime, handle._key, handle._args, outcome, waited_s)
+            found[at] = got if isinstance(got, Entry) else await handle.aread()
         return [entry.value for entry in found if isinstance(entry, Entry)]
 
     def warm(self, calls: Iterable[Any]) -> Run:

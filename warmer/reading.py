@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, read_times
 from warmer.core.keys import EntryKey, KeyFactory
+from warmer.core.params import Misfit
 from warmer.core.values import Codec
 from warmer.dependencies import Dependencies, Names
 from warmer.entry import Entry, EntryState
-from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ServerError
+from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ParamError, ServerError, WarmerError
 from warmer.options import Options
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import identity, past
@@ -29,13 +30,14 @@ class Missed:
     """Nothing that could be served.
 
     Only a value whose stamp is later than `newer_than` is of use: what is there and can't be read must not be
-    taken for an answer again.
+    taken for an answer again. None: only a load that begins after now.
     """
 
-    newer_than: int = 0
+    newer_than: int | None = 0
 
 
 MISSED = Missed()
+UNREADABLE = Missed(None)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,13 +64,12 @@ class Reading(Generic[R]):
         times = read_times(blob)
         if times is None or not 0 < times[2] < 2**53:
             runtime.counts.add("corrupt_entries")
-            return MISSED
+            return UNREADABLE
         flags, of_life, stamp, stored_at, fresh_until, grace_until, due_at, cost_us, owner = times
         now = runtime.store.now_us()
         if of_life != life or not now < grace_until:
             return MISSED
-        scoped = self.dependencies.scope is not None or owner != PUBLIC_OWNER
-        if scoped and owner != self.owner_of(self.params(args)):
+        if self._is_foreign(owner, args):
             runtime.counts.add("foreign_entries")
             return Missed(int(stamp))
         try:
@@ -77,14 +78,16 @@ class Reading(Generic[R]):
             runtime.counts.add("corrupt_entries")
             return Missed(int(stamp))
         runtime.tallies.add(key, self.options)
-        state: EntryState
-        if now < due_at:
-            state = "fresh"
-        else:
-            state = "early" if now < fresh_until else "stale"
+        state = _state(now, due_at, fresh_until)
+        if state != "fresh":
             runtime.ask(self, args, key, int(stamp))
         age_s = max(0.0, (now - stored_at) / 1e6)
         return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode())
+
+    def _is_foreign(self, owner: bytes, args: Args) -> bool:
+        """Whether a blob with this owner in its header is another's."""
+        scoped = self.dependencies.scope is not None or owner != PUBLIC_OWNER
+        return scoped and owner != self.owner_of(self.params(args))
 
     def peek(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | Missed:
         """One GET, and what may be served of it. A server that is away is a miss."""
@@ -116,16 +119,28 @@ class Reading(Generic[R]):
             raise CacheMiss(self.name, entry.params)
         return entry, params, Reader(newer_than=missed.newer_than, loads=miss == "load")
 
-    def settle(self, runtime: Runtime, key: bytes, outcome: Outcome, waited_s: float = 0.0) -> Entry[R]:
-        """The entry that a flight gave. Raises what the load raised."""
+    def settle(
+        self, runtime: Runtime, key: bytes, args: Args, outcome: Outcome, waited_s: float
+    ) -> Entry[R] | Missed:
+        """The entry that a flight gave; Missed if it is unreadable or another's. Raises what the load did."""
         if outcome.error is not None:
-            raise outcome.error
+            _raise_anew(outcome.error)
         header = Header.read(outcome.blob)
-        if header is None:
-            raise CorruptEntry("a flight gave no entry")
-        value = self.codec.decode(header.flags & ~INVALIDATED, memoryview(outcome.blob)[HEADER_SIZE:])
+        if header is None or self._is_foreign(header.owner, args):
+            runtime.counts.add("corrupt_entries" if header is None else "foreign_entries")
+            return UNREADABLE
+        try:
+            value = self.codec.decode(header.flags & ~INVALIDATED, memoryview(outcome.blob)[HEADER_SIZE:])
+        except CorruptEntry:
+            runtime.counts.add("corrupt_entries")
+            return UNREADABLE
         runtime.tallies.add(key, self.options)
-        return Entry(value, 0.0, "loaded", int(header.stamp), header.cost_us / 1e6, key.decode(), waited_s)
+        now = runtime.store.now_us()
+        age_s = max(0.0, (now - header.stored_at) / 1e6)
+        state: EntryState = "loaded"
+        if outcome.kind == "committed" and age_s > waited_s:
+            state = _state(now, header.due_at, header.fresh_until)
+        return Entry(value, age_s, state, int(header.stamp), header.cost_us / 1e6, key.decode(), waited_s)
 
     def check_identity(self, args: Args) -> None:
         """Within `identity(...)`, a scoped read for anybody else is refused. Raises IdentityRefused."""
@@ -133,7 +148,11 @@ class Reading(Generic[R]):
         if scope is None or acting is None or scope not in acting:
             return
         kind = self.keys.types[scope]
-        if kind.encode(kind.check(acting[scope])) != kind.encode(self.params(args)[scope]):
+        try:
+            acts_for = kind.encode(kind.check(acting[scope]))
+        except Misfit as misfit:
+            raise ParamError(self.name, f"identity({scope}=...)", misfit.shown, misfit.expected) from None
+        if acts_for != kind.encode(self.params(args)[scope]):
             raise IdentityRefused(self.name, scope)
 
     # -- what it is
@@ -202,3 +221,16 @@ class Reading(Generic[R]):
                     stack.callback(made.close)
                 resources.append(made)
             yield resources
+
+
+def _state(now_us: float, due_at: float, fresh_until: float) -> EntryState:
+    if now_us < due_at:
+        return "fresh"
+    return "early" if now_us < fresh_until else "stale"
+
+
+def _raise_anew(error: BaseException) -> NoReturn:
+    """Raise an error that many readers share: each its own, so that no traceback grows with their number."""
+    if isinstance(error, WarmerError):
+        raise type(error)(*error.args) from error.__cause__
+    raise error

@@ -123,7 +123,7 @@ def test_no_third_load_starts_beside_a_doomed_one(shard: Shard) -> None:
     """Two invalidations, two loads under way: a third has to wait until the doomed one ends or falls
     silent.
     """
-    first, _ = shard.lease(lease_us=3 * SECOND)
+    first, stamp = shard.lease(lease_us=3 * SECOND)
     shard.invalidate()
     shard.lease(lease_us=9 * SECOND)
     shard.invalidate()
@@ -132,7 +132,7 @@ def test_no_third_load_starts_beside_a_doomed_one(shard: Shard) -> None:
 
     assert kind == "busy"
     assert lasts_us <= 3 * SECOND, "the doomed one ends first"
-    shard.commit(UA, first, 0)
+    shard.commit(UA, first, stamp)
     assert shard.acquire()[0] == "granted"
 
 
@@ -247,10 +247,10 @@ def test_nobody_waits_for_more_than_two_loads(shard: Shard) -> None:
     """Who came during a load gets the value of the next one, even if both were refused, and even if it was
     woken in
     between and has not asked again yet."""
-    first, _ = shard.lease()
+    first, first_stamp = shard.lease()
     arrived = shard.acquire()[2]
     shard.stamp(UA.name)
-    shard.commit(UA, first, 0)
+    shard.commit(UA, first, first_stamp)
     second, stamp = shard.lease(names=UA.names)
     shard.stamp(UA.name)
     assert shard.commit(UA, second, stamp, payload=b"second")[0] == "refused"

@@ -44,6 +44,22 @@ class WaitTimeout(ReadError):
 
 
 @error
+class NamespaceClosed(ReadError):
+    """The namespace was closed in this process while the reader waited."""
+
+    query: str
+    params: str
+
+    def message(self) -> str:
+        """Name the entry and say that it is this process that ends."""
+        return (
+            f"{self.query}({self.params}) was being waited for when its namespace was closed here. "
+            "This read changed nothing. The next read opens it again: end readers before close(), or read "
+            "again."
+        )
+
+
+@error
 class LoadFailed(ReadError):
     """The query's function raised, and there was no stale value to serve."""
 

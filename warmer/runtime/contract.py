@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -79,3 +79,9 @@ class Reader:
         if self.future.done() or not self.future.set_running_or_notify_cancel():
             return
         self.future.set_result(outcome)
+
+
+def finish(readers: Iterable[Reader], outcome: Outcome) -> None:
+    """Tell all of these readers the same."""
+    for reader in readers:
+        reader.finish(outcome)

@@ -79,3 +79,5 @@ class Ticker:
                     job()
                 except ServerError as exc:
                     log.debug("%s will be tried again: %s", getattr(job, "__name__", "a job"), exc)
+                except Exception:  # heartbeats must go on whatever another job does
+                    log.exception("%s will be tried again", getattr(job, "__name__", "a job"))

@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from warmer.core.keys import EntryKey
-from warmer.errors import RedisUnreachable, ServerError, TooManyConnections
-from warmer.runtime.contract import Loadable, Outcome, Reader
+from warmer.errors import NamespaceClosed, RedisUnreachable, ServerError, TooManyConnections
+from warmer.runtime.contract import Loadable, Outcome, Reader, finish
 from warmer.runtime.flights import Flight
 from warmer.runtime.heartbeat import Heartbeat, Ticker
 from warmer.runtime.loads import LoadLoop, serve
@@ -67,6 +67,7 @@ class Runtime:
         self.tasks: set[asyncio.Task[None]] = set()
         self._flights: dict[tuple[int, str], Flight] = {}
         self._asked: dict[bytes, float] = {}
+        self._behind = threading.Semaphore(settings.max_loads)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,7 +100,11 @@ class Runtime:
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
     ) -> Future[Outcome]:
         """Have the entry loaded, or wait for whoever loads it. From any thread; the future always ends."""
-        self.loop.call_soon_threadsafe(self._join, query, entry, params, reader)
+        with contextlib.suppress(RuntimeError):  # its loop is closed already
+            self.loop.call_soon_threadsafe(self._join, query, entry, params, reader)
+        # Looked at after the loop was called: what it was called for before `close` it still does.
+        if self._closed:
+            reader.finish(Outcome("failed", error=NamespaceClosed(query.name, entry.params)))
         return reader.future
 
     def ask(self, query: Loadable, args: tuple[Any, ...], key: bytes, stamp: int) -> None:
@@ -110,7 +115,8 @@ class Runtime:
         if len(self._asked) > 10_000:
             self._asked.clear()
         self._asked[key] = now + ASK_EVERY_S
-        self._threads.submit(self._ask, query, args, stamp)
+        with contextlib.suppress(RuntimeError):  # the process is ending: nobody refreshes anything any more
+            self._threads.submit(self._ask, query, args, stamp)
 
     async def on_thread(self, call: Callable[..., _T], *args: Any) -> _T:
         """The result of a blocking call made on one of the store's threads, from any event loop.
@@ -122,9 +128,10 @@ class Runtime:
 
     def resync(self) -> None:
         """Learn the server's clock and life anew."""
-        self.store.check_shards()
         if self.store.connections.recheck_life():
             log.info("the server has been restarted or has failed over; what was stored before is not served")
+            self.store.checked = False
+        self.store.check_shards()
         self.store.resync()
 
     def clock_moved(self) -> None:
@@ -198,10 +205,13 @@ class Runtime:
     async def _fly(self, at: tuple[int, str], flight: Flight) -> None:
         try:
             await flight.fly()
-        except BaseException as exc:
-            for reader in flight.readers:
-                reader.finish(Outcome("failed", error=exc))
+        except asyncio.CancelledError:
+            error = NamespaceClosed(flight.query.name, flight.entry.params)
+            finish(flight.readers, Outcome("failed", error=error))
             raise
+        except Exception as exc:  # a fault of ours: it must reach those who wait, or they would wait for ever
+            log.exception("waiting for %s failed", flight.entry.member)
+            finish(flight.readers, Outcome("failed", error=exc))
         finally:
             del self._flights[at]
 
@@ -234,8 +244,16 @@ class Runtime:
             return
         self.counts.add(f"asks_{found}")
         if found in ("overdue", "unswept") and self.settings.reader_refresh == "overdue":
-            reader = Reader(newer_than=stamp, servable=False, waits=False)
-            self.join(query, entry, params, reader)
+            self._refresh_behind(query, entry, params, stamp)
+
+    def _refresh_behind(
+        self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], stamp: int
+    ) -> None:
+        """Refresh it in the background, unless as many as may run do: its next reader asks again."""
+        if not self._behind.acquire(blocking=False):
+            return
+        future = self.join(query, entry, params, Reader(newer_than=stamp, servable=False, waits=False))
+        future.add_done_callback(lambda _: self._behind.release())
 
     def _shard_of(self, key: bytes) -> int:
         return int(key[key.index(b":", key.index(b"{")) + 1 : key.index(b"}")])

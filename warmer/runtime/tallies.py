@@ -37,7 +37,8 @@ class Tallies:
         now = time.monotonic()
         span_us, self._since = max(1, round((now - self._since) * 1e6)), now
         by_shard: dict[int, list[Tally]] = {}
-        for key, reads in counts.items():
+        # Copied in one step: a reader that got hold of these counts before the swap may still add to them.
+        for key, reads in list(counts.items()):
             known = options.get(key)
             if known is None or known.keep == "never":
                 continue

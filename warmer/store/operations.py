@@ -18,7 +18,7 @@ from warmer.core.tokens import escape
 from warmer.errors import InvalidationUnconfirmed, RedisUnreachable, ShardCountDiffers, TooManyConnections
 from warmer.settings import Settings
 from warmer.store.connections import Connections
-from warmer.store.scripts import Argument, Scripts, pack
+from warmer.store.scripts import Argument, Scripts
 
 # A member costs remove.lua 10 to 30 microseconds of the server: so many hold other clients up for 1 to 3 ms.
 CHUNK = 100
@@ -129,13 +129,13 @@ class Store:
         self.scripts = Scripts(self.connections, settings.redis_url)
         self.roots = [keyspace(namespace, shard).root.encode() for shard in range(settings.shards)]
         self.offset_us = 0.0  # server clock minus this process's
-        self._checked = False
+        self.checked = False
 
     # -- what every process does once, and now and then
 
     def check_shards(self) -> None:
         """Record the namespace's shard count, or refuse to work with another. Raises ShardCountDiffers."""
-        if self._checked:
+        if self.checked:
             return
         conf = self.roots[0] + b"conf"
         self.scripts.command("HSETNX", conf, "shards", self.settings.shards)
@@ -143,7 +143,7 @@ class Store:
         recorded = int(self.scripts.command("HGET", conf, "shards"))
         if recorded != self.settings.shards:
             raise ShardCountDiffers(self.namespace, recorded, self.settings.shards)
-        self._checked = True
+        self.checked = True
 
     def resync(self) -> float:
         """Estimate how far the server's clock is ahead of ours, in microseconds (the quickest of 3)."""
@@ -382,12 +382,11 @@ class Store:
 
     def get(self, key: bytes) -> tuple[bytes | None, bytes]:
         """The entry's blob and the life it was read in."""
-        return self.connections.get([pack("GET", key)])
+        return self.scripts.read("GET", key)
 
     def get_many(self, keys: Sequence[bytes]) -> tuple[list[bytes | None], bytes]:
         """Blobs of many entries, in one round trip; and the life they were read in."""
-        reply, life = self.connections.get([pack("MGET", *keys)])
-        return reply, life
+        return self.scripts.read("MGET", *keys)
 
     def command(self, *parts: Argument) -> Any:
         """A plain, repeatable command, for what reports on the namespace."""

@@ -75,7 +75,11 @@ class Scripts:
 
     def command(self, *parts: Argument) -> Any:
         """One plain command that may be repeated. Raises RedisUnreachable, RedisRefused."""
-        reply, _ = self._connections.get([pack(*parts)])
+        return self.read(*parts)[0]
+
+    def read(self, *parts: Argument) -> tuple[Any, bytes]:
+        """The same, and the life that the reply was read in."""
+        reply, life = self._connections.get([pack(*parts)])
         if isinstance(reply, ResponseError):
             raise RedisRefused(self._url, str(parts[0]), str(reply))
-        return reply
+        return reply, life

@@ -1,0 +1,290 @@
+"""Scripts broken on purpose, one line at a time, and what must notice.
+
+`python -m tests.lua.mutations` shows for each mutant which check caught it, and after how many steps.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.lua.protocol_machine import ProtocolMachine
+from warmer import lua
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A text of one script that is replaced."""
+
+    name: str
+    script: str
+    old: str
+    new: str
+
+    def source(self, script: str) -> str:
+        """The script, broken if it is the one."""
+        text = lua.source(script)
+        if script != self.script:
+            return text
+        assert text.count(self.old) == 1, f"{self.name}: {self.old!r} is there {text.count(self.old)} times"
+        return text.replace(self.old, self.new)
+
+
+MUTATIONS = (
+    Mutation(
+        "commit forgets the fence",
+        "commit",
+        "if lease.doomed or newest_fence(20, #ARGV) >= stamp then",
+        "if lease.doomed then",
+    ),
+    Mutation(
+        "commit forgets the last name",
+        "commit",
+        "newest_fence(20, #ARGV)",
+        "newest_fence(20, #ARGV - 1)",
+    ),
+    Mutation(
+        "commit forgets the floor",
+        "commit",
+        "local newest = tonumber(redis.call('GET', root .. 'floor') or 0)",
+        "local newest = 0",
+    ),
+    Mutation(
+        "commit forgets the token",
+        "commit",
+        "held.token == token and held.stamp == stamp",
+        "true",
+    ),
+    Mutation(
+        "commit forgets that it is doomed",
+        "commit",
+        "if lease.doomed or newest_fence(20, #ARGV) >= stamp then",
+        "if not lease.doomed and newest_fence(20, #ARGV) >= stamp then",
+    ),
+    Mutation(
+        "commit says lost when it is repeated",
+        "commit",
+        "if header and header.stamp == stamp and header.life == life then",
+        "if false then",
+    ),
+    Mutation(
+        "commit keeps its lease",
+        "commit",
+        "redis.call('HDEL', root .. 'leases', member)\nredis.call('HDEL', root .. 'failures', member)",
+        "redis.call('HDEL', root .. 'failures', member)",
+    ),
+    Mutation(
+        "a refused commit keeps its lease",
+        "commit",
+        "redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)",
+        "",
+    ),
+    Mutation(
+        "leases outlive the server's life",
+        "commit",
+        "if f[5] ~= life or tonumber(f[3]) <= now then return nil end",
+        "if tonumber(f[3]) <= now then return nil end",
+    ),
+    Mutation(
+        "leases never run out",
+        "commit",
+        "if f[5] ~= life or tonumber(f[3]) <= now then return nil end",
+        "if f[5] ~= life then return nil end",
+    ),
+    Mutation(
+        "acquire ignores a live lease",
+        "acquire",
+        "if lease and (lease.stamp >= fence or aside) then",
+        "if false then",
+    ),
+    Mutation(
+        "acquire lets a third load start",
+        "acquire",
+        "if lease and (lease.stamp >= fence or aside) then",
+        "if lease and lease.stamp >= fence then",
+    ),
+    Mutation(
+        "acquire lets no second load start",
+        "acquire",
+        "if lease and (lease.stamp >= fence or aside) then",
+        "if lease then",
+    ),
+    Mutation(
+        "acquire forgets who is doomed",
+        "acquire",
+        "if lease then write_lease('doomed', member, lease) end",
+        "",
+    ),
+    Mutation(
+        "acquire answers with the value of an earlier life",
+        "acquire",
+        "if header and header.life == life and header.stamp > newer_than",
+        "if header and header.stamp > newer_than",
+    ),
+    Mutation(
+        "acquire answers with too old a value",
+        "acquire",
+        "header.stamp > newer_than",
+        "header.stamp > 0",
+    ),
+    Mutation(
+        "acquire hands a value to everybody",
+        "acquire",
+        "loaded.stamp > arrived",
+        "loaded.stamp > 0",
+    ),
+    Mutation(
+        "acquire hands a value over a restart",
+        "acquire",
+        "if loaded and loaded.life == life and",
+        "if loaded and",
+    ),
+    Mutation(
+        "a failure outlives the next invalidation",
+        "acquire",
+        "and tonumber(stamp) > fence then",
+        "then",
+    ),
+    Mutation(
+        "a failure is not shared",
+        "acquire",
+        "if tonumber(until_us) > now and",
+        "if false and",
+    ),
+    Mutation(
+        "who insists waits for the back-off",
+        "acquire",
+        "local failure = ARGV[8] ~= '1' and redis.call",
+        "local failure = redis.call",
+    ),
+    Mutation(
+        "a repeated call gets another lease",
+        "acquire",
+        "if lease and lease.token == token then return",
+        "if false then return",
+    ),
+    Mutation(
+        "a lease may outlast its load's timeout",
+        "extend",
+        "lease.expires = math.min(now + tonumber(ARGV[2]), lease.deadline)",
+        "lease.expires = now + tonumber(ARGV[2])",
+    ),
+    Mutation(
+        "a heartbeat extends whoever holds the lease",
+        "extend",
+        "if lease and lease.token == token then",
+        "if lease then",
+    ),
+    Mutation(
+        "a heartbeat forgets the doomed",
+        "extend",
+        "for _, hash in ipairs({'leases', 'doomed'}) do",
+        "for _, hash in ipairs({'leases'}) do",
+    ),
+    Mutation(
+        "fail ends anybody's lease",
+        "fail",
+        "if held[1] ~= token or held[5] ~= life then return",
+        "if not held[1] then return",
+    ),
+    Mutation(
+        "release ends anybody's lease",
+        "release",
+        "if lease and lease.token == token then",
+        "if lease then",
+    ),
+    Mutation(
+        "an invalidation does not stamp",
+        "invalidate",
+        "for i = first, last do redis.call('ZADD', fence, text(stamp), ARGV[i]) end",
+        "",
+    ),
+    Mutation(
+        "an invalidation removes nothing",
+        "invalidate",
+        "redis.call('UNLINK', key)",
+        "",
+    ),
+    Mutation(
+        "an invalidation ends no lease",
+        "invalidate",
+        "    redis.call('HDEL', root .. 'leases', member)\n    write_lease('doomed', member, lease)\n",
+        "",
+    ),
+    Mutation(
+        "an invalidation dooms a second load",
+        "invalidate",
+        "lease.stamp < stamp and not live_lease('doomed', member) then",
+        "lease.stamp < stamp then",
+    ),
+    Mutation(
+        "removing takes newer values, too",
+        "remove",
+        "if header and header.stamp < stamp then",
+        "if header then",
+    ),
+    Mutation(
+        "removing ends newer loads, too",
+        "remove",
+        "if lease and lease.stamp < stamp and not",
+        "if lease and not",
+    ),
+    Mutation(
+        "the fence lets go without raising the floor",
+        "stamp",
+        "    floor = at\n",
+        "",
+    ),
+    Mutation(
+        "the sequence stands still",
+        "stamp",
+        "math.max(now, tonumber(redis.call('GET', root .. 'seq') or 0) + 1)",
+        "math.max(now - now % 100000000000000, tonumber(redis.call('GET', root .. 'seq') or 0))",
+    ),
+)
+
+
+def machine(url: str, source: Callable[[str], str]) -> type[ProtocolMachine]:
+    """The machine on a server, with these scripts."""
+
+    class Bound(ProtocolMachine):
+        pass
+
+    Bound.url, Bound.source = url, staticmethod(source)
+    return Bound
+
+
+def hunt(url: str, mutation: Mutation, most_examples: int) -> str | None:
+    """Run the machine on a mutant: what the check said that caught it, or None."""
+    hunting = settings(
+        max_examples=most_examples, stateful_step_count=40, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck), phases=(Phase.generate,), report_multiple_bugs=False,
+    )  # fmt: skip
+    try:
+        run_state_machine_as_test(seed(1)(machine(url, mutation.source)), settings=hunting)
+    except AssertionError as caught:
+        return re.sub(r"\s*\n.*", "", str(caught), flags=re.DOTALL)
+    return None
+
+
+def main() -> int:
+    """Hunt them all; the exit code is the number of those that got away."""
+    from warmer.testing import ValkeyServer
+
+    away = 0
+    with ValkeyServer() as server:
+        for mutation in MUTATIONS:
+            caught = hunt(server.url, mutation, 400)
+            away += caught is None
+            sys.stdout.write(f"{mutation.name:55} {caught or 'GOT AWAY'}\n")
+            sys.stdout.flush()
+    return away
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

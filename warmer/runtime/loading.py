@@ -1,0 +1,168 @@
+"""One run of a query's function: on a thread of its own, under a lease, up to the commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from warmer.core.header import NO_LIFE, Header
+from warmer.errors import (
+    LoadFailed,
+    LoadTimeout,
+    NamespaceClosed,
+    RedisRefused,
+    ServerError,
+    StoreError,
+    mask,
+)
+from warmer.runtime.contract import Outcome, Reader, finish
+from warmer.runtime.loads import Expired, Loaded, LoadThread, run_load
+from warmer.store.operations import Commit, Lease
+
+if TYPE_CHECKING:
+    from warmer.runtime.flights import Flight
+
+log = logging.getLogger("warmer")
+
+
+class Load:
+    """One run of a query's function, under a lease or (lease None) past an absent server."""
+
+    def __init__(self, flight: Flight, readers: list[Reader], lease: Lease | None, slot: bool) -> None:
+        self.flight, self.readers, self.lease, self.slot = flight, readers, lease, slot
+        self.runtime, self.query = flight.runtime, flight.query
+
+    def start(self) -> None:
+        """Run it, and tell its readers when it ends."""
+        task = asyncio.get_running_loop().create_task(self._run())
+        self.runtime.tasks.add(task)
+        task.add_done_callback(self.runtime.tasks.discard)
+
+    async def _run(self) -> None:
+        if self.lease:
+            self.runtime.heartbeat.hold(self.lease)
+        try:
+            outcome = await self.ended()
+        except asyncio.CancelledError:
+            name, params = self.query.name, self.flight.entry.params
+            finish(self.readers, Outcome("failed", error=NamespaceClosed(name, params)))
+            raise
+        finally:
+            if self.lease:
+                self.runtime.heartbeat.drop(self.lease)
+            if self.slot:
+                self.runtime.slots.release()
+        finish(self.readers, outcome)
+        self.runtime.wake(self.flight.entry)
+
+    async def ended(self) -> Outcome:
+        """Run the load on a thread of its own; past `timeout` it is given up, its commit refused."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Outcome] = loop.create_future()
+
+        def tell(outcome: Outcome) -> None:
+            if not done.done():
+                done.set_result(outcome)
+
+        def work() -> None:
+            outcome = self._load_and_commit()
+            with contextlib.suppress(RuntimeError):  # the runtime was closed: its readers have been told
+                loop.call_soon_threadsafe(tell, outcome)
+
+        try:
+            LoadThread(self.query.name, work).start()
+        except RuntimeError as exc:  # the process may have no more threads
+            return await self.runtime.in_thread(self._failed, exc, str(exc))
+        self.runtime.counts.add("loads")
+        try:
+            async with asyncio.timeout(self.query.options.timeout_s):
+                return await asyncio.shield(done)
+        except TimeoutError:
+            self.runtime.counts.add("loads_timed_out")
+            return await self.runtime.in_thread(self._timed_out)
+
+    def _load_and_commit(self) -> Outcome:
+        query, flight = self.query, self.flight
+        try:
+            loaded = run_load(
+                lambda: query.call(flight.params),
+                self.runtime.around_load, self.runtime.load_loop, query.options.timeout_s,
+            )  # fmt: skip
+            flags, payload = query.encode(loaded.value)
+        except StoreError as exc:
+            return self._failed(exc, str(exc))
+        except Expired:
+            return self._timed_out()
+        except BaseException as exc:
+            log.warning("loading %s(%s) failed", query.name, flight.entry.params, exc_info=exc)
+            return self._failed(exc, str(exc))
+        blob = self._unstored_header(loaded, flags) + payload
+        if self.lease is not None:
+            blob = self._commit(loaded, flags, payload) or blob
+        return Outcome("loaded", blob=blob, load_s=loaded.cost_us / 1e6)
+
+    def _commit(self, loaded: Loaded, flags: int, payload: bytes) -> bytes:
+        """The stored entry; nothing if the commit was refused: the readers get the value all the same."""
+        assert self.lease is not None
+        options, query = self.query.options, self.query
+        waits = [reader.wait_us for reader in self.readers if reader.wait_us >= 0]
+        what = Commit(
+            payload=payload, flags=flags, cost_us=loaded.cost_us, owner=query.owner_of(self.flight.params),
+            ttl_us=options.ttl_us, grace_us=options.grace_us, wait_us=max(waits, default=-1),
+            early=options.early, draw=random.expovariate(1.0), keep=options.keep, idle_us=options.idle_us,
+            max_kept=options.max_kept, fence_only=self.flight.names.fence_only,
+            listed=tuple(dict.fromkeys((*self.flight.names.listed, *sorted(loaded.found)))),
+        )  # fmt: skip
+        try:
+            kind, header = self.runtime.store.commit(self.lease, what)
+        except ServerError as exc:
+            log.warning("%s(%s) was loaded but not stored: %s", query.name, self.flight.entry.params, exc)
+            self.runtime.counts.add("commits_failed")
+            if isinstance(exc, RedisRefused):
+                self._release()
+            return b""
+        self.runtime.counts.add(f"commits_{kind}")
+        return header + payload if kind == "stored" else b""
+
+    def _release(self) -> None:
+        """The server refuses the value (it may be full): others need not wait for a lease without a load."""
+        assert self.lease is not None
+        with contextlib.suppress(ServerError):
+            self.runtime.store.release(self.lease)
+
+    def _unstored_header(self, loaded: Loaded, flags: int) -> bytes:
+        now = self.runtime.store.now_us()
+        stamp = float(self.lease.stamp) if self.lease else 0.0
+        return Header(
+            flags, NO_LIFE, stamp, now, 0.0, 0.0, 0.0, loaded.cost_us, self.query.owner_of(self.flight.params)
+        ).pack()
+
+    def _timed_out(self) -> Outcome:
+        options = self.query.options
+        error = LoadTimeout(self.query.name, self.flight.entry.params, options.timeout_s)
+        self._record_failure(f"LoadTimeout: it took longer than timeout={options.timeout_s:g} s")
+        return Outcome("failed", error=error)
+
+    def _failed(self, exc: BaseException, text: str) -> Outcome:
+        cause = f"{type(exc).__name__}: {mask(text, 500)}"
+        retry_s = self._record_failure(cause)
+        self.runtime.counts.add("loads_failed")
+        error: BaseException = exc
+        if not isinstance(exc, StoreError):
+            entry = self.flight.entry
+            error = LoadFailed(self.query.name, entry.params, type(exc).__name__, mask(text, 500), retry_s)
+            error.__cause__ = exc
+        return Outcome("failed", error=error)
+
+    def _record_failure(self, cause: str) -> float:
+        if self.lease is None:
+            return 0.0
+        try:
+            until = self.runtime.store.fail(self.lease, cause, random.random(), self.query.options.keep)
+        except ServerError as exc:
+            log.warning("the failure of %s could not be recorded: %s", self.query.name, exc)
+            return 0.0
+        return max(0.0, (until - self.runtime.store.now_us()) / 1e6)
