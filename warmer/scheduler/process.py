@@ -6,7 +6,6 @@ once.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import signal
@@ -25,7 +24,7 @@ from warmer.scheduler.firings import Firings
 from warmer.scheduler.jobs import FIRINGS_EVERY_S, REAP_EVERY_S, REVIVE_EVERY_S
 from warmer.scheduler.reap import Reaper
 from warmer.scheduler.revive import Reviver
-from warmer.scheduler.sweep import Send, Sweeper, send_messages
+from warmer.scheduler.sweep import Send, Sweeper, prepare, send_messages
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -64,9 +63,7 @@ class Scheduler:
         """See `run` of this module."""
         runtime = self._namespace.runtime()
         self._heed_signals()
-        # Imported now: the first messages must not look as if the queue had been slow.
-        importlib.import_module("warmer.worker.publish")
-        log.debug("messages are sent by %r", self._namespace.celery)
+        prepare(self._namespace)
         timer = self._timer()
         timer.start()
         plans, queries = len(self._namespace.plans), len(self._namespace.readings)

@@ -7,6 +7,8 @@ after a crash.
 
 from __future__ import annotations
 
+import importlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ from warmer.store.operations import Claim, Claimed, Store
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
+
+log = logging.getLogger("warmer")
 
 Send = Callable[["Warmer", Sequence[Claim]], object]
 
@@ -37,6 +41,15 @@ def send_messages(namespace: Warmer, claims: Sequence[Claim]) -> object:
     from warmer.worker.publish import enqueue
 
     return enqueue(namespace, claims)
+
+
+def prepare(namespace: Warmer) -> None:
+    """Import now what sending needs: the first messages must not look as if the queue were slow.
+
+    Connects to nothing. Raises whatever a broker's URL that Celery can't read raises.
+    """
+    importlib.import_module("warmer.worker.publish")
+    log.debug("messages go through %r", namespace.celery.connection_for_write().transport)
 
 
 class Sweeper:
