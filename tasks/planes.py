@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from tasks import flights
@@ -56,27 +57,7 @@ def plane_history(session: Session, tailnum: str) -> PlaneHistory:
     For the gate agent who is asked why the plane is late again. Reads a few hundred rows through an index.
     An unknown tail number gives a history without legs.
     """
-    flown = session.execute(
-        select(
-            Flight.departs,
-            Flight.carrier,
-            Flight.number,
-            Flight.origin,
-            Flight.dest,
-            Flight.dep_delay_min,
-            Flight.arr_delay_min,
-            Flight.air_time_min,
-            Flight.distance_mi,
-            Flight.revision,
-            Plane.manufacturer,
-            Plane.model,
-            Plane.seats,
-            Plane.built,
-        )
-        .outerjoin(Plane, Plane.tailnum == Flight.tailnum)
-        .where(Flight.tailnum == tailnum)
-        .order_by(Flight.departs.desc(), Flight.id)
-    ).all()
+    flown = session.execute(_flown_by(tailnum)).all()
     plane = flown[0] if flown else None
     return PlaneHistory(
         tailnum=tailnum,
@@ -98,4 +79,29 @@ def plane_history(session: Session, tailnum: str) -> PlaneHistory:
             for leg in flown
         ),
         corrections=sum(leg.revision for leg in flown),
+    )
+
+
+def _flown_by(tailnum: str) -> Select[Any]:
+    """The plane's flights, the newest first, each with what is known of the plane."""
+    return (
+        select(
+            Flight.departs,
+            Flight.carrier,
+            Flight.number,
+            Flight.origin,
+            Flight.dest,
+            Flight.dep_delay_min,
+            Flight.arr_delay_min,
+            Flight.air_time_min,
+            Flight.distance_mi,
+            Flight.revision,
+            Plane.manufacturer,
+            Plane.model,
+            Plane.seats,
+            Plane.built,
+        )
+        .outerjoin(Plane, Plane.tailnum == Flight.tailnum)
+        .where(Flight.tailnum == tailnum)
+        .order_by(Flight.departs.desc(), Flight.id)
     )
