@@ -50,21 +50,14 @@ def test_the_fence_outlives_a_restart(board: Board, own_server: Server) -> None:
     """A load that was begun before an invalidation is not stored, though the server was restarted in
     between.
     """
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold(load: int) -> None:
-        if load == 1:
-            begun.set()
-            assert go_on.wait(20)
-
-    board.during = hold
+    gate = board.hold(1)
     reader = threading.Thread(target=board.departures, args=("JFK",))
     reader.start()
-    assert begun.wait(10)
+    gate.wait_entered()
     board.departures.invalidate("JFK")
     own_server.restart()
 
-    go_on.set()
+    gate.open()
     reader.join(20)
 
     assert board.departures("JFK") == 2
@@ -74,21 +67,14 @@ def test_a_lease_of_the_earlier_life_keeps_nobody_waiting(board: Board, own_serv
     """A load that runs over a restart is not waited for: the next reader loads, and the old one stores
     nothing.
     """
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold(load: int) -> None:
-        if load == 1:
-            begun.set()
-            assert go_on.wait(20)
-
-    board.during = hold
+    gate = board.hold(1)
     reader = threading.Thread(target=board.departures, args=("JFK",))
     reader.start()
-    assert begun.wait(10)
+    gate.wait_entered()
     own_server.restart()
 
     assert board.departures("JFK") == 2
-    go_on.set()
+    gate.open()
     reader.join(20)
 
     assert board.departures("JFK") == 2
