@@ -50,6 +50,20 @@ def test_a_module_may_read_while_it_is_imported(project: Project, pool: str) -> 
     assert len(values) == 40
 
 
+def test_children_may_be_spawned(project: Project) -> None:
+    """A pool whose children are spawned and not forked (the default on macOS) finds every query, too."""
+    project.write("celery", """
+        from {package} import flights
+
+        app = flights.celery
+        app.conf.worker_pool_start_method = "spawn"
+    """)  # fmt: skip
+
+    with project.worker("prefork", 1):
+        project.send(project.claim("number", "x"))
+        project.warm("number", "x", value=1, timeout_s=40)
+
+
 def test_each_process_of_a_pool_does_its_share(project: Project) -> None:
     """Two children of a prefork worker load at the same time."""
     with project.worker("prefork", 2) as worker:

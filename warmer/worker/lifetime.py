@@ -63,12 +63,17 @@ def import_project(app: Any, namespace: Warmer) -> None:
     These are in the packages whose module `celery` holds the application, so `celery -A anything` needs no
     setting; where there is none, in the package that the settings name. Raises what the modules raise.
     """
-    packages = _holders(app)
+    holders = _holders(app)
+    packages = [holder.rpartition(".")[0] for holder in holders]
     if not packages and project.module_exists(namespace.settings.app):
         packages = [namespace.settings.app]
+    modules = []
     for package in packages:
-        modules = project.import_submodules(package)
-        project.import_schedules(namespace.settings.schedules, modules[0])
+        top, *below = project.import_submodules(package)
+        modules += [top, *below, *project.import_schedules(namespace.settings.schedules, top)]
+    # A child that is spawned, not forked (the default on macOS), begins with nothing but this list.
+    names = (*app.conf.include, *(module.__name__ for module in modules), *holders)
+    app.conf.include = tuple(dict.fromkeys(names))
 
 
 def _takes_json(app: Any) -> bool:
@@ -77,13 +82,13 @@ def _takes_json(app: Any) -> bool:
 
 
 def _holders(app: Any) -> list[str]:
-    """The packages whose module `celery` holds the application as `app` or `celery`."""
-    found = set()
+    """The modules `<package>.celery` that hold the application as `app` or `celery`."""
+    found = []
     for name, module in list(sys.modules.items()):
         package, _, last = name.rpartition(".")
         names = getattr(module, "__dict__", {})
         if last == project.CELERY_MODULE and package and app in (names.get("app"), names.get("celery")):
-            found.add(package)
+            found.append(name)
     return sorted(found)
 
 
