@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from warmer.cli.lines import ERROR, INFO, WARNING, Line, read_line
-from warmer.cli.output import counted, one_line, print_json, seconds, tell
+from warmer.cli.output import console, counted, one_line, print_json, seconds, tell
 from warmer.cli.tasklines import TaskLines
 from warmer.errors import FolderNotWritable
 
@@ -23,6 +24,17 @@ def test_an_error_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.out == ""
     assert said.err.startswith("warmer: x[bold]y[/]:smile:[/nonsense] can't hold a new project: it is [red].")
     assert said.err.endswith("\nbeside it\n")
+
+
+def test_keys_in_a_table_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a query's params hold may look like markup, or like an emoji's name."""
+    table = Table(box=None, show_header=False)
+    table.add_row("[bold]north[/]", ":smile:")
+
+    console.print(table)
+    console.print("[red]x")
+
+    assert capsys.readouterr().out.split() == ["[bold]north[/]", ":smile:", "[red]x"]
 
 
 def test_notes_of_an_error_are_told_with_it(capsys: pytest.CaptureFixture[str]) -> None:
