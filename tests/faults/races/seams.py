@@ -29,7 +29,7 @@ def _replace(script: str, old: str, new: str) -> None:
 
 def without_fence() -> None:
     """A commit does not look at what was invalidated since its lease."""
-    _replace("commit", "if lease.doomed or newest_fence(20, #ARGV) >= lease.stamp then", "if false then")
+    _replace("commit", "if lease.doomed or newest_fence(20, #ARGV) >= stamp then", "if false then")
 
 
 def without_rule_5() -> None:
@@ -57,15 +57,6 @@ def without_rule_5() -> None:
     process.Runtime._join = joining  # type: ignore[method-assign]
 
 
-def without_token() -> None:
-    """A commit stores whoever holds the lease now."""
-    _replace(
-        "commit",
-        "if not lease or lease.token ~= token then",
-        "if not lease then lease = {stamp = tonumber(ARGV[4])} end if false then",
-    )
-
-
 def without_arrival() -> None:
     """A refused value is handed to readers of other processes, whenever they began."""
     _replace("acquire", "loaded.stamp > arrived", "true")
@@ -82,8 +73,9 @@ def without_arrival() -> None:
 
 def without_stamp_before_remove() -> None:
     """An invalidation removes, and stamps nothing."""
-    _replace("stamp", "redis.call('ZADD', fence, text(stamp), ARGV[i])", "local _ = i")
-    _replace("invalidate", "redis.call('ZADD', root .. 'fence', text(stamp), ARGV[2])", "")
+    stamping = "for i = first, last do redis.call('ZADD', fence, text(stamp), ARGV[i]) end"
+    _replace("stamp", stamping, "")
+    _replace("invalidate", stamping, "")
     _replace("invalidate", "\n  doom(member, stamp)\n", "\n")
     _replace("remove", "\n  doom(member, stamp)\n", "\n")
 
@@ -91,7 +83,6 @@ def without_stamp_before_remove() -> None:
 SEAMS: dict[str, Callable[[], None]] = {
     "fence": without_fence,
     "rule-5": without_rule_5,
-    "token": without_token,
     "arrival": without_arrival,
     "stamp": without_stamp_before_remove,
 }
