@@ -68,14 +68,14 @@ class Load:
                 done.set_result(outcome)
 
         def work() -> None:
-            outcome = self._load_and_commit()
+            outcome = self._outcome()
             with contextlib.suppress(RuntimeError):  # the runtime was closed: its readers have been told
                 loop.call_soon_threadsafe(tell, outcome)
 
         try:
             LoadThread(self.query.name, work).start()
         except RuntimeError as exc:  # the process may have no more threads
-            return await self.runtime.in_thread(self._failed, exc, str(exc))
+            return await self.runtime.in_thread(self._failed, exc)
         self.runtime.counts.add("loads")
         try:
             async with asyncio.timeout(self.query.options.timeout_s):
@@ -84,21 +84,25 @@ class Load:
             self.runtime.counts.add("loads_timed_out")
             return await self.runtime.in_thread(self._timed_out)
 
-    def _load_and_commit(self) -> Outcome:
-        query, flight = self.query, self.flight
+    def _outcome(self) -> Outcome:
+        """The load's end, whatever it is: none of it may leave readers waiting."""
         try:
-            loaded = run_load(
-                lambda: query.call(flight.params),
-                self.runtime.around_load, self.runtime.load_loop, query.options.timeout_s,
-            )  # fmt: skip
-            flags, payload = query.encode(loaded.value)
+            return self._load_and_commit()
         except StoreError as exc:
-            return self._failed(exc, str(exc))
+            return self._failed(exc)
         except Expired:
             return self._timed_out()
         except BaseException as exc:
-            log.warning("loading %s(%s) failed", query.name, flight.entry.params, exc_info=exc)
-            return self._failed(exc, str(exc))
+            log.warning("loading %s(%s) failed", self.query.name, self.flight.entry.params, exc_info=exc)
+            return self._failed(exc)
+
+    def _load_and_commit(self) -> Outcome:
+        query, flight = self.query, self.flight
+        loaded = run_load(
+            lambda: query.call(flight.params),
+            self.runtime.around_load, self.runtime.load_loop, query.options.timeout_s,
+        )  # fmt: skip
+        flags, payload = query.encode(loaded.value)
         blob = self._unstored_header(loaded, flags) + payload
         if self.lease is not None:
             blob = self._commit(loaded, flags, payload) or blob
@@ -146,14 +150,14 @@ class Load:
         self._record_failure(f"LoadTimeout: it took longer than timeout={options.timeout_s:g} s")
         return Outcome("failed", error=error)
 
-    def _failed(self, exc: BaseException, text: str) -> Outcome:
-        cause = f"{type(exc).__name__}: {mask(text, 500)}"
-        retry_s = self._record_failure(cause)
+    def _failed(self, exc: BaseException) -> Outcome:
+        text = _text_of(exc)
+        retry_s = self._record_failure(f"{type(exc).__name__}: {text}")
         self.runtime.counts.add("loads_failed")
         error: BaseException = exc
         if not isinstance(exc, StoreError):
             entry = self.flight.entry
-            error = LoadFailed(self.query.name, entry.params, type(exc).__name__, mask(text, 500), retry_s)
+            error = LoadFailed(self.query.name, entry.params, type(exc).__name__, text, retry_s)
             error.__cause__ = exc
         return Outcome("failed", error=error)
 
@@ -166,3 +170,11 @@ class Load:
             log.warning("the failure of %s could not be recorded: %s", self.query.name, exc)
             return 0.0
         return max(0.0, (until - self.runtime.store.now_us()) / 1e6)
+
+
+def _text_of(exc: BaseException) -> str:
+    """What an error says, masked and cut; that there is nothing, if it can't even say that."""
+    try:
+        return mask(str(exc), 500)
+    except Exception as broken:  # noqa: BLE001 - a broken __str__ must not hide that the load failed
+        return f"(its text raises {type(broken).__name__})"
