@@ -9,7 +9,7 @@ from enum import Enum, Flag
 from typing import Any
 from uuid import UUID
 
-from warmer.core.params.base import Misfit, ParamType
+from warmer.core.params.contract import Misfit, ParamType
 from warmer.core.tokens import escape, unescape
 from warmer.errors import show
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from warmer.core.params.base import Misfit, ParamType
+from warmer.core.params.contract import Misfit, ParamType
 from warmer.core.tokens import escape, join_items, split_items
 
 

@@ -11,7 +11,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Any
 
-from warmer.core.params.base import Misfit, ParamType
+from warmer.core.params.contract import Misfit, ParamType
 
 _DATETIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)(\d\d)(\d\d)(?:\.(\d{6}))?(Z?)", re.ASCII).fullmatch
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from warmer.core.params.base import Misfit, ParamType
+from warmer.core.params.contract import Misfit, ParamType
 from warmer.core.tokens import escape, escape_bytes, unescape, unescape_bytes
 
 #: Longer ints are written in hexadecimal: Python refuses to write them in decimal from some length on
