@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from warmer.core.params.contract import Misfit, ParamType
 from warmer.core.params.build import param_type, spelled
+from warmer.core.params.contract import Misfit, ParamType
 
 __all__ = ["Misfit", "ParamType", "param_type", "spelled"]

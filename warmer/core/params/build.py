@@ -12,9 +12,9 @@ from enum import Enum
 from typing import Any, ForwardRef, NewType
 from uuid import UUID
 
-from warmer.core.params.contract import ParamType
 from warmer.core.params.choices import EnumParam, LiteralParam
 from warmer.core.params.compound import RecordParam, TupleParam
+from warmer.core.params.contract import ParamType
 from warmer.core.params.instants import DateParam, DatetimeParam
 from warmer.core.params.plain import (
     BoolParam,

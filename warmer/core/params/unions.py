@@ -12,8 +12,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from warmer.core.params.contract import Misfit, ParamType
 from warmer.core.params.choices import LiteralParam
+from warmer.core.params.contract import Misfit, ParamType
 from warmer.core.params.plain import DecimalParam, FloatParam, IntParam, NoneParam
 
 
