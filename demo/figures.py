@@ -24,13 +24,13 @@ def quantile(values: Sequence[float], share: float) -> float:
 class Seconds:
     """What happened in each second of the play, for the chart: the slowest read, reads that waited."""
 
-    slowest_s: Counter[int] = field(default_factory=Counter)
+    slowest_s: dict[int, float] = field(default_factory=dict)
     waited: Counter[int] = field(default_factory=Counter)
 
     def add(self, read: Read) -> None:
         """Counts a read in the second in which it began."""
         second = int(read.began_s)
-        self.slowest_s[second] = max(self.slowest_s[second], read.took_s)  # type: ignore[assignment]
+        self.slowest_s[second] = max(self.slowest_s.get(second, 0.0), read.took_s)
         self.waited[second] += read.waited
 
 

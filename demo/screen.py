@@ -16,6 +16,9 @@ __all__ = ["chart", "live", "milliseconds", "rows", "sparkline", "summary"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
+#: With the names beside it, the chart fits into 80 columns.
+_COLUMNS = 60
+
 #: The chart's scale is logarithmic, between what a hit takes and what nobody waits for.
 _LEAST_S, _MOST_S = 0.001, 3.0
 
@@ -69,13 +72,17 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def chart(warm: Seconds, plain: Seconds, seconds: int) -> RenderableType:
-    """Reads that waited and the slowest read, second by second, of both caches."""
+    """The slowest read as time goes by, of both caches, and the slowest of all at the end of the line."""
+    columns = min(seconds, _COLUMNS)
     grid = Table.grid(padding=(0, 2))
     for name, shown in (("Warmer", warm), ("plain TTL", plain)):
-        slowest = [float(shown.slowest_s[second]) for second in range(seconds)]
-        most = milliseconds(max(slowest, default=math.nan))
-        grid.add_row(name, Text(sparkline(slowest)), f"{most} at most")
-    return Group(Text("\nThe slowest read of each second (1 ms to 3 s, logarithmic)", style="bold"), grid)
+        slowest = [0.0] * columns
+        for second, took_s in shown.slowest_s.items():
+            at = min(columns - 1, second * columns // seconds)
+            slowest[at] = max(slowest[at], took_s)
+        grid.add_row(name, Text(sparkline(slowest), no_wrap=True), milliseconds(max(slowest)))
+    title = f"The slowest read of every {seconds / columns:g} s (1 ms to 3 s, logarithmic), and of all"
+    return Group(Text(f"\n{title}", style="bold"), grid)
 
 
 def live(standing: Standing, elapsed_s: float) -> RenderableType:

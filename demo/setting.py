@@ -18,17 +18,17 @@ LEAST_READS_PER_STATEMENT = 20
 class Setting:
     """What is played. Rates are of all processes together, and of each of the two caches.
 
-    The defaults keep two cores about half busy, both caches, their loads and Flower included: what is shown
-    is not how much a machine can do, but what happens to readers.
+    The defaults keep two cores about a third busy, both caches, their loads and Flower included: what is
+    shown is not how much a machine can do, but what happens to readers.
     """
 
     seconds: float = 60.0
-    reads_per_s: float = 300.0
-    writes_per_s: float = 0.4
+    reads_per_s: float = 200.0
+    writes_per_s: float = 1 / 3
     #: Reading processes, for each of the two caches.
     readers: int = 2
     #: Reads that a reader process can have in flight: a read that waits must not hold up those after it.
-    threads: int = 4
+    threads: int = 6
     #: Exponent of the requests' distribution: the second most popular entry is asked for half as often.
     zipf: float = 1.0
     seed: int = 20130710

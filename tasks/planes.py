@@ -82,7 +82,7 @@ def plane_history(session: Session, tailnum: str) -> PlaneHistory:
     )
 
 
-def _flown_by(tailnum: str) -> Select[Any]:
+def _flown_by(tailnum: str) -> Select[*tuple[Any, ...]]:
     """The plane's flights, the newest first, each with what is known of the plane."""
     return (
         select(

@@ -176,3 +176,17 @@ def test_the_summary_shows_the_figures_of_both_caches_and_the_promises() -> None
     text = out.file.getvalue()
     for expected in ("2 of 4 s", "waited: the entry had expired", "held", "BROKEN", "plain: away", "100.00%"):
         assert expected in text
+
+
+@pytest.mark.parametrize("seconds", [30, 60, 61, 600])
+def test_the_chart_fits_into_eighty_columns(seconds: int) -> None:
+    """A chart of a play of any length has one line a cache, with the slowest read of all at its end."""
+    figures = Figures()
+    figures.add(_waited(0, 100, took_s=1.94, began_s=float(second)) for second in range(seconds + 3))
+    out = Console(file=io.StringIO(), width=80)
+    out.print(screen.chart(figures.seconds, figures.seconds, seconds))
+    assert isinstance(out.file, io.StringIO)
+    lines = out.file.getvalue().strip().splitlines()
+    assert len(lines) == 3
+    assert all(line.rstrip().endswith("1.9 s") for line in lines[1:])
+    assert lines[1].count("█") == min(seconds, 60)
