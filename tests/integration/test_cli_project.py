@@ -136,6 +136,16 @@ def test_another_package_can_be_named_before_or_after_the_command(tmp_path: Path
     assert say(tmp_path, "plans").code == 1
 
 
+def test_what_modules_print_is_no_result(tmp_path: Path) -> None:
+    """stdout is for the command's own result, so that its JSON can be read, whatever a module prints."""
+    write_numbers(tmp_path)
+
+    said = say(tmp_path, "plans", "--json")
+
+    assert {job["name"] for job in said.json} >= {"hourly", "broken", "sweep"}
+    assert said.err == "this line of a user's module is no result\n"
+
+
 def test_an_unknown_setting_is_told(tmp_path: Path) -> None:
     """A setting that does not exist is named, with what was probably meant."""
     write_numbers(tmp_path)
