@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.composed.files import COMPOSE_FILE, ROOT, Service, VariableMissing, services
+from tests.composed.files import COMPOSE_FILE, ROOT, Service, VariableMissing, server_arguments, services
 from tests.composed.files import image_folders as folders_of_image
 
 OURS = ("loader", "worker", "scheduler", "flower")
@@ -41,7 +41,12 @@ def test_the_servers_keep_their_data(composed: dict[str, Service]) -> None:
     """Valkey and PostgreSQL write to volumes, and Valkey writes each change."""
     assert composed["valkey"].settings["volumes"] == ["valkey:/data"]
     assert composed["postgres"].settings["volumes"] == ["postgres:/var/lib/postgresql/data"]
-    assert "--appendonly yes" in " ".join(composed["valkey"].command)
+    assert server_arguments(composed["valkey"])["appendonly"] == "yes"
+
+
+def test_valkey_lets_other_containers_in(composed: dict[str, Service]) -> None:
+    """Without a password, protected mode would turn away all who are not in Valkey's own container."""
+    assert server_arguments(composed["valkey"])["protected-mode"] == "no"
 
 
 @pytest.mark.parametrize("name", OURS)

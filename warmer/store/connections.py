@@ -22,7 +22,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
-from warmer.errors import RedisUnreachable, TooManyConnections, WrongRedisUrl, mask
+from warmer.errors import RedisRefused, RedisUnreachable, TooManyConnections, WrongRedisUrl, mask
 from warmer.settings import Settings
 
 NO_LIFE = b"\0" * 8
@@ -131,6 +131,9 @@ class Connections:
             connection.connect()
         except (Disconnected, TimedOut, OSError) as exc:
             raise self.unreachable(exc) from exc
+        except ResponseError as exc:
+            connection.disconnect()
+            raise self._refused(exc) from exc
         return connection
 
     def recheck_life(self) -> bool:
@@ -142,6 +145,9 @@ class Connections:
         except (Disconnected, TimedOut) as exc:
             link.connection.disconnect()
             raise self.unreachable(exc) from exc
+        except ResponseError as exc:
+            link.connection.disconnect()
+            raise self._refused(exc) from exc
         finally:
             self.give(link)
         if link.life != known:
@@ -191,7 +197,7 @@ class Connections:
         link.round = self._round
 
     def reconnect(self, link: Link) -> None:
-        """Open the link's connection anew. Raises RedisUnreachable; the link stays the caller's."""
+        """Open the link's connection anew; it stays the caller's. Raises RedisUnreachable, RedisRefused."""
         # While the server is away, one connection attempt in half a second finds out; the rest fail at once.
         if time.monotonic() < self._away_until:
             raise RedisUnreachable(mask(self._settings.redis_url), "it did not answer a moment ago")
@@ -200,6 +206,9 @@ class Connections:
         except (Disconnected, TimedOut, OSError) as exc:
             self._away_until = time.monotonic() + 0.5
             raise self.unreachable(exc) from exc
+        except ResponseError as exc:
+            link.connection.disconnect()
+            raise self._refused(exc) from exc
         except BaseException:
             link.connection.disconnect()
             raise
@@ -207,3 +216,7 @@ class Connections:
     def unreachable(self, exc: BaseException) -> RedisUnreachable:
         """The error that readers see for a driver's."""
         return RedisUnreachable(mask(self._settings.redis_url), mask(f"{type(exc).__name__}: {exc}"))
+
+    def _refused(self, exc: ResponseError) -> RedisRefused:
+        """The error for a server that speaks, and lets nobody in: protected mode, an ACL without INFO."""
+        return RedisRefused(mask(self._settings.redis_url), "the connection", mask(str(exc)))
