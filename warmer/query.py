@@ -337,6 +337,11 @@ class AsyncQuery(Query[P, R]):
         """The value, when awaited."""
         return self.aget(*args, **kwargs)
 
+    @property
+    def fn(self) -> Callable[P, Coroutine[Any, Any, R]]:  # type: ignore[override]
+        """The function itself, uncached, with its resources opened for the call."""
+        return cast("Callable[P, Coroutine[Any, Any, R]]", super().fn)
+
 
 def _past_cache(reading: Reading[R], key: bytes, args: Args) -> Entry[R]:
     value = reading.call(reading.params(args))
