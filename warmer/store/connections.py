@@ -8,11 +8,13 @@ need no lock, so threads that hit share nothing.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis._parsers.helpers import parse_info
 from redis.backoff import NoBackoff
@@ -63,10 +65,7 @@ class Connections:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        try:
-            self._options: dict[str, Any] = dict(parse_url(settings.redis_url))
-        except ValueError as exc:
-            raise WrongRedisUrl(settings.redis_url, str(exc)) from exc
+        self._options = _read_url(settings.redis_url)
         self._class = self._options.pop("connection_class", Connection)
         self._options.update(
             protocol=2,
@@ -220,3 +219,17 @@ class Connections:
     def _refused(self, exc: ResponseError) -> RedisRefused:
         """The error for a server that speaks, and lets nobody in: protected mode, an ACL without INFO."""
         return RedisRefused(mask(self._settings.redis_url), "the connection", mask(str(exc)))
+
+
+def _read_url(url: str) -> dict[str, Any]:
+    """What redis-py makes of a URL, and what it would pass over in silence or stumble on later."""
+    try:
+        options: dict[str, Any] = dict(parse_url(url))
+        parts = urlsplit(url)
+        if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
+            raise WrongRedisUrl(url, f"{parts.path!r} is not the number of a database")
+        made = dict(options)
+        made.pop("connection_class", Connection)(**made)  # it connects later
+    except (ValueError, TypeError) as exc:
+        raise WrongRedisUrl(url, str(exc)) from exc
+    return options
