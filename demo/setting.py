@@ -24,7 +24,7 @@ class Setting:
 
     seconds: float = 60.0
     reads_per_s: float = 200.0
-    writes_per_s: float = 1 / 3
+    writes_per_s: float = 0.25
     #: Reading processes, for each of the two caches.
     readers: int = 2
     #: Reads that a reader process can have in flight: a read that waits must not hold up those after it.

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tasks import flights
 from tasks.db import read_session
-from tasks.freshness import fresh_for
+from tasks.freshness import SLOW_WAIT_S, fresh_for
 from tasks.models import Airline, Flight
 
 __all__ = ["LATE_MIN", "CarrierDelays", "DayOfDelays", "PartOfDay", "Punctuality", "Standing"]
@@ -59,6 +59,7 @@ class CarrierDelays:
     depends_on={Flight: ("carrier", "month")},
     tags=("month:{month}",),
     resources={"session": read_session},
+    wait=SLOW_WAIT_S,
 )
 def carrier_delays(session: Session, carrier: str, month: int) -> CarrierDelays:
     """Delays of a carrier (``UA``) in a month (1 to 12), day by day, with the 90th percentile.
@@ -143,6 +144,7 @@ class Punctuality:
     depends_on={Flight: ("origin", "month")},
     tags=("month:{month}",),
     resources={"session": read_session},
+    wait=SLOW_WAIT_S,
 )
 def punctuality(session: Session, origin: str, month: int) -> Punctuality:
     """The carriers of an airport (EWR, JFK, LGA) ranked by share on time, by part of the day.

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tasks import flights
 from tasks.carriers import LATE_MIN
 from tasks.db import read_session
-from tasks.freshness import fresh_for
+from tasks.freshness import SLOW_WAIT_S, fresh_for
 from tasks.models import Flight, Weather
 
 __all__ = ["WeatherBand", "WeatherDelays", "WorstDay", "WorstDays", "weather_delays", "worst_days"]
@@ -53,6 +53,7 @@ _BANDS = ("low visibility", "strong wind", "rain", "fair", "unknown")
     depends_on={Flight: ("origin", "month"), Weather: ("origin",)},
     tags=("month:{month}",),
     resources={"session": read_session},
+    wait=SLOW_WAIT_S,
 )
 def weather_delays(session: Session, origin: str, month: int) -> WeatherDelays:
     """Delays of an airport (EWR, JFK, LGA) in a month, by the weather in the hour of departure.
@@ -148,6 +149,7 @@ class WorstDays:
     depends_on={Flight: ("origin",)},
     tags=("year-of:{origin}",),
     resources={"session": read_session},
+    wait=SLOW_WAIT_S,
 )
 def worst_days(session: Session, origin: str, days: int = 10) -> WorstDays:
     """The days of the year on which most of an airport's departures were late or cancelled, the worst first.

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["CAP_VARIABLE", "fresh_for"]
+__all__ = ["CAP_VARIABLE", "SLOW_WAIT_S", "fresh_for"]
+
+#: How long a reader of a slow statistic waits for its load, in seconds. Each reported delay drops some of
+#: these: on a busy machine two loads in a row may take longer than the usual 5 s, and late figures beat none.
+SLOW_WAIT_S = 15
 
 #: No ttl of this deployment is longer than so many seconds when it is set. The demo sets it, so that a minute
 #: holds several expiries; it must be the same in every process, because it decides when entries fall due.

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tasks import flights
 from tasks.db import read_session
-from tasks.freshness import fresh_for
+from tasks.freshness import SLOW_WAIT_S, fresh_for
 from tasks.models import Airport, Flight
 
 __all__ = ["BusiestRoutes", "Route", "busiest_routes"]
@@ -44,6 +44,7 @@ class BusiestRoutes:
     depends_on={Flight: ("month",)},
     tags=("month:{month}",),
     resources={"session": read_session},
+    wait=SLOW_WAIT_S,
 )
 def busiest_routes(session: Session, month: int, top: int = 20) -> BusiestRoutes:
     """The routes with the most departures in a month (1 to 12), the busiest first; at most ``top`` of them.
