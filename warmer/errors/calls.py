@@ -102,7 +102,7 @@ class UnknownRun(CallError):
     def message(self) -> str:
         """Name the run and where to look."""
         return (
-            f"no run {self.run!r} is recorded. Nothing was changed. Runs are kept for a day; `warmer plans` "
+            f"no run {self.run!r} is recorded. Nothing was changed. Runs are kept for a day; `warmer status` "
             "lists the last ones."
         )
 

@@ -138,7 +138,7 @@ class RunUnfinished(ProjectError):
         """Say how far it is."""
         return (
             f"the run {self.run} had warmed {self.done} of {self.total} entries after {self.waited_s:.3g} s. "
-            "It goes on. Wait longer, or see its progress with `warmer plans`."
+            "It goes on. Wait longer, or see its progress with `warmer status`."
         )
 
 
