@@ -144,6 +144,15 @@ def test_a_time_that_comes_twice_fires_once() -> None:
     assert trigger.last_before(_utc("2026-11-01T06:45")) == _utc("2026-11-01T05:30")
 
 
+def test_skipped_times_and_others_fire_in_order() -> None:
+    """Where clocks change by half an hour, what lands falls between what is there anyway."""
+    fires = _fires(
+        cron("*/7 * * * *", timezone="Australia/Lord_Howe"), "2026-10-03T15:25", "2026-10-03T16:00"
+    )
+
+    assert " ".join(at[6:] for at in fires) == "15:30 15:35 15:37 15:42 15:44 15:49 15:51 15:56 15:58 16:00"
+
+
 def test_a_plan_of_every_hour_fires_in_the_hour_that_comes_twice() -> None:
     """An hour that is a star has as many hours as the day has."""
     trigger = cron("30 * * * *", timezone=NEW_YORK)
