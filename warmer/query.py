@@ -12,7 +12,7 @@ from warmer.core.keys import EntryKey
 from warmer.entry import Entry
 from warmer.errors import CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
-from warmer.reading import UNREADABLE, Args, Missed, Reading
+from warmer.reading import Args, Missed, Reading
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import past
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+# A value that can't be read is loaded anew; what can't be read then, either, is no accident.
+MOST_TRIES = 3
 
 
 class Handle(Generic[R]):
@@ -88,12 +91,13 @@ class Handle(Generic[R]):
     def _read_on(self, missed: Missed, miss: str) -> Entry[R]:
         """Have it loaded, or wait for whoever loads it; what turns out unreadable is loaded anew, once."""
         reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
-        for found in (missed, UNREADABLE):
-            outcome = runtime.join(reading, *reading.wish(self._args, found, miss)).result()
+        for _ in range(MOST_TRIES):
+            outcome = runtime.join(reading, *reading.wish(self._args, missed, miss)).result()
             waited_s = time.monotonic() - began
             got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
             if isinstance(got, Entry):
                 return got
+            missed = got
         raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
 
     async def aget(self, *, miss: str | None = None) -> R:
@@ -112,13 +116,14 @@ class Handle(Generic[R]):
 
     async def _aread_on(self, missed: Missed, miss: str) -> Entry[R]:
         reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
-        for found in (missed, UNREADABLE):
-            joined = runtime.join(reading, *reading.wish(self._args, found, miss))
+        for _ in range(MOST_TRIES):
+            joined = runtime.join(reading, *reading.wish(self._args, missed, miss))
             outcome = await asyncio.wrap_future(joined)
             waited_s = time.monotonic() - began
             got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
             if isinstance(got, Entry):
                 return got
+            missed = got
         raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
 
     def entry(self) -> Entry[R] | None:

@@ -126,14 +126,17 @@ class Reading(Generic[R]):
         if outcome.error is not None:
             _raise_anew(outcome.error)
         header = Header.read(outcome.blob)
-        if header is None or self._is_foreign(header.owner, args):
-            runtime.counts.add("corrupt_entries" if header is None else "foreign_entries")
+        if header is None or not 0 <= header.stamp < 2**53:
+            runtime.counts.add("corrupt_entries")
             return UNREADABLE
+        if self._is_foreign(header.owner, args):
+            runtime.counts.add("foreign_entries")
+            return Missed(int(header.stamp))
         try:
             value = self.codec.decode(header.flags & ~INVALIDATED, memoryview(outcome.blob)[HEADER_SIZE:])
         except CorruptEntry:
             runtime.counts.add("corrupt_entries")
-            return UNREADABLE
+            return Missed(int(header.stamp))
         runtime.tallies.add(key, self.options)
         now = runtime.store.now_us()
         age_s = max(0.0, (now - header.stored_at) / 1e6)

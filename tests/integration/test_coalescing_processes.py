@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.board import Board, value_of
 from tests.remote_board import RemoteBoard
-from warmer import LoadFailed
+from warmer import LoadFailed, WaitTimeout
 from warmer.store.operations import Lease
 
 Start = Callable[..., Future[Any]]
@@ -83,6 +84,52 @@ def test_a_refused_value_goes_from_process_to_process(
     assert there.value() == 100
     assert value_of(waits).value == 1
     assert one.entry() is None, "it was refused"
+
+
+def test_a_refused_value_is_handed_to_nobody_who_came_later(
+    board: Board, remote: RemoteBoard, start: Start
+) -> None:
+    """Of two that wait together, only the one that began before the load may have what was refused."""
+    store, one = board.runtime.store, board.departures.bind("JFK")
+    found = store.acquire(one.entry_key, (), "somebody", timeout_us=20_000_000, newer_than=0)
+    before = start(one.read, miss="wait")
+    board.wait_joined(1)
+    store.release(Lease(one.entry_key, "somebody", found.stamp))
+    remote.do("hold", 1)
+    remote.ask("read", "JFK")
+    remote.do("wait_entered", 1)
+    after = start(one.read, miss="wait")
+    board.wait_joined(2)
+    store.stamp_names(["g:all"])
+
+    remote.do("open", 1)
+
+    assert value_of(before).value == 1
+    assert not after.done()
+    assert remote.do("read", "JFK") == 200
+    assert value_of(after).value == 2
+
+
+def test_a_load_keeps_its_lease_for_as_long_as_it_takes(
+    make_board: Callable[..., Board], redis_url: str, namespace: str, start: Start
+) -> None:
+    """The heartbeat extends the lease of a load that takes longer than one: nobody else begins."""
+    settings = {"lease": 0.6, "command_timeout": 0.3}
+    board = make_board(settings=settings)
+    other = make_board(settings=settings, wait=0.2)
+    gate = board.hold(1)
+    loading = start(board.departures, "JFK")
+    gate.wait_entered()
+    began = time.monotonic()
+    while time.monotonic() < began + 2.0:
+        with pytest.raises(WaitTimeout):
+            other.departures("JFK")
+
+    gate.open()
+
+    assert value_of(loading) == 1
+    assert other.departures("JFK") == 1
+    assert other.loads == 0
 
 
 def test_a_failure_there_is_told_here(board: Board, remote: RemoteBoard, start: Start) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.board import Board, value_of
+from warmer import RedisUnreachable
+from warmer.errors import NamespaceClosed
 from warmer.testing import wait_until
 
 Start = Callable[..., Future[Any]]
@@ -190,10 +192,32 @@ def test_readers_of_a_read_that_goes_wrong_are_all_told(
     assert board.departures("JFK") == 1
 
 
+def test_a_lease_that_was_granted_in_a_lost_reply_is_found_again(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the answer to a question never came, the process asks again with the same token, and is not in its
+    own way.
+    """
+    store = board.runtime.store
+    acquire = store.acquire
+
+    def lose_the_reply(*args: Any, **kwargs: Any) -> Any:
+        assert acquire(*args, **kwargs).kind == "granted"
+        raise RedisUnreachable("redis://somewhere", "the reply was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "acquire", lose_the_reply)
+        assert board.departures("JFK") == 1, "loaded past the server"
+
+    entry = board.departures.read("JFK")
+
+    assert (entry.value, entry.state) == (2, "loaded")
+    assert entry.waited < 5, "a lease lasts 10 s"
+    assert board.departures("JFK") == 2
+
+
 def test_a_closed_namespace_tells_who_waits(board: Board, start: Start) -> None:
     """Readers that wait when their namespace is closed get an error that says so, not an endless wait."""
-    from warmer.errors import NamespaceClosed
-
     gate = board.hold(1)
     first = start(board.departures, "JFK")
     gate.wait_entered()

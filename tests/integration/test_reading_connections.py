@@ -21,8 +21,10 @@ PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 def _ours(client: redis.Redis) -> list[dict[str, str]]:
-    """The connections of the read path; the one that listens for wake-ups subscribes."""
-    return [one for one in client.client_list() if one["name"] == "warmer" and one["sub"] == "0"]
+    """The connections of the read path to this test's database; the one for wake-ups subscribes."""
+    db = str(client.connection_pool.connection_kwargs["db"])
+    everybody = client.client_list()
+    return [one for one in everybody if (one["name"], one["db"], one["sub"]) == ("warmer", db, "0")]
 
 
 def test_a_connection_that_was_cut_between_reads_is_not_noticed(board: Board, redis_url: str) -> None:

@@ -145,8 +145,14 @@ def test_a_value_of_another_owner_is_not_taken_from_a_load_either(
     earlier.close()
 
 
-def test_forgetting_takes_all_of_one_identity(flights: Warmer, watched: Query[[int, str], int]) -> None:
+def test_forgetting_takes_all_of_one_identity(namespace: str, redis_url: str) -> None:
     """Every value private to it goes, in every query of that scope, stale_after_write or not; others stay."""
+    flights = Warmer(namespace, redis_url=redis_url, reader_refresh="never")
+
+    @flights.cached(ttl=60, name="watched", scope="user_id", stale_after_write=60)
+    def watched(user_id: int, kind: str) -> int:
+        return user_id
+
     watched.get_many([(1, "a"), (1, "b"), (2, "a")])
     watched.invalidate(1, "a")
     assert watched.bind(1, "a").entry() is not None, "kept for a while after the write"
@@ -158,6 +164,7 @@ def test_forgetting_takes_all_of_one_identity(flights: Warmer, watched: Query[[i
         True,
         False,
     ]
+    flights.close()
 
 
 def test_forgetting_spans_queries_that_write_the_identity_differently(flights: Warmer) -> None:

@@ -53,8 +53,8 @@ class Flight:
         self.readers: list[Reader] = []
         self.changed = asyncio.Event()  # a wake-up, the end of a load here, or a newcomer
         self.asked_at = self.asked_worker_at = 0.0
-        # Kept until the server has answered: a lease that was granted in a lost reply is found again by it.
-        self.token = _new_token()
+        # One is kept until the server has answered: a lease that was granted in a lost reply is found by it.
+        self.token = runtime.unanswered.pop(entry.member, "") or _new_token()
         self.turn: asyncio.Task[Any] | None = None  # our place in the queue for a load slot
         self.slot_kept = False  # a load that has started keeps the slot that its question was asked under
 
@@ -131,8 +131,10 @@ class Flight:
         try:
             answer = await self.runtime.in_thread(self._acquire, batch, token, look)
         except ServerError as exc:
+            self.runtime.keep_unanswered(self.entry.member, token)
             await self._go_around(batch, exc)
             return 0.0
+        self.runtime.unanswered.pop(self.entry.member, None)
         self.token = _new_token()
         wait_s = self._serve(answer, batch, token, slot)
         if answer.kind == "busy" and not any(reader.loads for reader in batch):

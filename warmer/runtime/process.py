@@ -32,6 +32,8 @@ _T = TypeVar("_T")
 # A process asks for the refresh of one entry at most this often.
 ASK_EVERY_S = 1.0
 RESYNC_EVERY_S = 3.0
+# What is beyond that waits for the lease to run out, if there is one.
+MOST_UNANSWERED = 1000
 
 
 class Counts:
@@ -65,6 +67,7 @@ class Runtime:
         self.heartbeat = Heartbeat(self.store)
         self.tallies = Tallies(self.store, self._shard_of)
         self.tasks: set[asyncio.Task[None]] = set()
+        self.unanswered: dict[str, str] = {}  # tokens by member
         self._flights: dict[tuple[int, str], Flight] = {}
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
@@ -158,6 +161,11 @@ class Runtime:
     async def in_thread(self, call: Callable[..., _T], *args: Any) -> _T:
         """The result of a blocking call, made on one of the store's threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: call(*args))
+
+    def keep_unanswered(self, member: str, token: str) -> None:
+        """The server may have granted this token a lease: who asks next for the entry asks with it."""
+        if len(self.unanswered) < MOST_UNANSWERED:
+            self.unanswered[member] = token
 
     def hears(self) -> bool:
         """Whether wake-ups were heard already; begins to listen if not."""
