@@ -43,7 +43,8 @@ class Soon:
         if len(self._seen) < 2:
             return 0.0
         (since_s, before), (until_s, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (until_s - since_s) if until_s > since_s else 0.0
+        # Two looks within a millisecond measure nothing but the clock.
+        return (after - before) / (until_s - since_s) if until_s - since_s >= 0.001 else 0.0
 
     @property
     def most(self) -> int:
