@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -78,6 +80,20 @@ def test_a_scheduler_that_is_asked_to_stop_takes_leave(project: Project, client:
         assert child.wait() == 0
         assert _known(project, client) == 0
         assert "Traceback" not in child.output()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux sends a signal to one thread of another process"
+)
+def test_a_signal_ends_the_scheduler_whichever_thread_gets_it(project: Project) -> None:
+    """The kernel may give SIGTERM to any thread, as after SIGCONT; the scheduler ends all the same."""
+    with scheduler(project) as child:
+        others = [int(task.name) for task in Path(f"/proc/{child.pid}/task").iterdir()]
+        others.remove(child.pid)
+
+        assert ctypes.CDLL(None).tgkill(child.pid, others[0], signal.SIGTERM) == 0
+
+        assert child.wait(20) == 0
 
 
 def test_a_scheduler_that_stops_has_sent_what_it_claimed(project: Project, client: Any) -> None:

@@ -1,7 +1,7 @@
 """`warmer health`: whether the worker, scheduler or Flower of this host does its work, as containers ask it.
 
-Each check asks for what only a working one can give. It exits with 0 or 1 within its time limit, whatever
-hangs, and says why in one line.
+Each check asks for what only a working one can give. It exits with 0 or 1 within its time limit (a worker's:
+and 3 s), whatever hangs, and says why in one line.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ app.add_typer(health, name="health", rich_help_panel=SERVE)
 _SWEPT_WITHIN_S = 5.0
 _SWEEPS_MISSED = 5
 
+# Who asks over the broker has a queue for the answers; it takes up to a second longer, and is then removed.
+_TIDYING_S = 3.0
+
 Timeout = Annotated[
     float, typer.Option(help="Seconds after which no answer is an answer, too.", min=0.1, max=600)
 ]
@@ -53,7 +56,7 @@ def worker(
     """A worker of this host answers over the broker, and takes from the queues of the project."""
     namespace = project(application)
     whom = f"{name or '*'}@{socket.gethostname()}"
-    _report(lambda: _answering_worker(namespace, whom, timeout), f"worker {whom}", timeout)
+    _report(lambda: _answering_worker(namespace, whom, timeout), f"worker {whom}", timeout, _TIDYING_S)
 
 
 @health.command()
@@ -72,8 +75,11 @@ def flower(
     _report(lambda: _answering_flower(port, timeout), f"Flower at 127.0.0.1:{port}", timeout)
 
 
-def _report(check: Callable[[], str], whom: str, timeout_s: float) -> None:
-    """Tell what the check found, and exit with 1 if that is bad or has not come in time from `whom`."""
+def _report(check: Callable[[], str], whom: str, timeout_s: float, spare_s: float = 0.0) -> None:
+    """Tell what the check found, and exit with 1 if that is bad or has not come in time from `whom`.
+
+    spare_s: how much longer than its timeout a check may take that counts the time itself.
+    """
     found: Future[str] = Future()
 
     def run() -> None:
@@ -84,7 +90,7 @@ def _report(check: Callable[[], str], whom: str, timeout_s: float) -> None:
 
     # A daemon: what hangs in it does not hold up the exit.
     threading.Thread(target=run, name="warmer-health", daemon=True).start()
-    wait_for([found], timeout_s)
+    wait_for([found], timeout_s + spare_s)
     if not found.done():
         problem = _silence(whom, timeout_s)
     else:

@@ -33,6 +33,8 @@ log = logging.getLogger("warmer")
 
 #: One thread for each of the engine's jobs, and some for plans: what waits for a server holds up no other.
 _THREADS = 8
+#: How often the process looks whether a signal has told it to end.
+_HEED_S = 0.2
 
 
 def run(namespace: Warmer, *, stop: threading.Event | None = None) -> None:
@@ -58,6 +60,7 @@ class Scheduler:
         self._firings = Firings(namespace, broker)
         self._reviver, self._reaper = Reviver(namespace), Reaper(namespace)
         self._fatal: BaseException | None = None
+        self._told_to_end = False
 
     def run(self) -> None:
         """See `run` of this module."""
@@ -69,7 +72,10 @@ class Scheduler:
         plans, queries = len(self._namespace.plans), len(self._namespace.readings)
         log.info("scheduler %s: %d queries, %d plans", self.id, queries, plans)
         try:
-            self._stop.wait()
+            # With a timeout: when the kernel gives a signal to another thread, as it may after SIGCONT, this
+            # one runs its handler only on waking by itself.
+            while not self._told_to_end and not self._stop.wait(_HEED_S):
+                continue
         finally:
             timer.shutdown(wait=True)
             self._leave()
@@ -135,4 +141,8 @@ class Scheduler:
         if threading.current_thread() is not threading.main_thread():
             return  # in somebody's own process, whose signals are its own
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
+            signal.signal(number, self._end)
+
+    def _end(self, *_: object) -> None:
+        # Not through the event, whose lock the interrupted thread may hold.
+        self._told_to_end = True
