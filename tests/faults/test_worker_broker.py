@@ -18,13 +18,20 @@ pytestmark = pytest.mark.faults
 
 QUERIES = """
     from {package} import flights
-    from {package}.signs import count
+    from {package}.signs import count, tell, wait_for
 
 
     @flights.cached(ttl=600, name="twice", version="1")
     def twice(n: int) -> int:
         count("twice")
         return 2 * n
+
+
+    @flights.cached(ttl=600, name="slow", version="1")
+    def slow(n: int) -> int:
+        tell("slow")
+        wait_for("slow")
+        return n
 """
 
 
@@ -149,3 +156,38 @@ def test_a_worker_outlives_its_broker(project: Project, broker: ValkeyServer, po
         broker.restart(kill=True)
         project.send(project.claim("twice", 2))
         project.warm("twice", 2, value=4, timeout_s=40)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_load_outlives_the_broker(project: Project, broker: ValkeyServer, pool: str) -> None:
+    """A load that is at hand when the broker goes is stored, and the worker goes on when it is back."""
+    with project.worker(pool, 2):
+        project.send(project.claim("slow", 1))
+        loading = project.told("slow")
+        broker.kill()
+        project.open("slow")
+        project.warm("slow", 1, value=1)
+
+        broker.start()
+        project.send(project.claim("slow", 2), project.claim("slow", 3))
+        project.open("slow", 2)
+        project.warm("slow", 2, value=2, timeout_s=40)
+        project.warm("slow", 3, value=3, timeout_s=40)
+
+        assert loading in {project.told("slow"), project.told("slow")}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_load_outlives_a_cut_connection(project: Project, broker: ValkeyServer, pool: str) -> None:
+    """A worker whose connections are cut in mid-load, by a proxy or a firewall, stores the load and goes on."""
+    with project.worker(pool, 2):
+        project.send(project.claim("slow", 1))
+        project.told("slow")
+        with redis.Redis.from_url(broker.url) as client:
+            for kind in ("normal", "pubsub"):
+                client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+        project.open("slow")
+        project.warm("slow", 1, value=1)
+
+        project.send(project.claim("twice", 4))
+        project.warm("twice", 4, value=8, timeout_s=40)

@@ -78,6 +78,7 @@ def _make(namespace: Warmer) -> Celery:
         event_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
+        worker_consumer="warmer.worker.consumer:SteadyConsumer",
         worker_prefetch_multiplier=1,
         worker_proc_alive_timeout=30,  # a child that starts on a busy machine is not killed for being slow
         worker_cancel_long_running_tasks_on_connection_loss=False,
