@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import http.client
+import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import psycopg
@@ -38,14 +40,15 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory, warmer_postgres: PostgresServer) -> Iterator[Running]:
-    """All services, healthy."""
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """All services, healthy. The PostgreSQL is their own: its users are not another test process's."""
+    postgres = PostgresServer.kept(tmp_path_factory.mktemp("postgres"), os.getpid())
     composed = services({"FLOWER_PASSWORD": "of the test", "POSTGRES_PASSWORD": "secret"})
     arguments = server_arguments(composed["valkey"])
     with (
         ValkeyServer(args=arguments) as server,
-        warmer_postgres.database() as pg_url,
-        database_of(composed["postgres"], warmer_postgres.admin_url, pg_url) as database_url,
+        postgres.database() as pg_url,
+        database_of(composed["postgres"], postgres.admin_url, pg_url) as database_url,
     ):
         folder = tmp_path_factory.mktemp("app")
         system = System(composed, folder, server.url, database_url, _free_port())
@@ -61,12 +64,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("name", ["worker", "scheduler", "flower"])
-def test_each_service_runs_and_passes_its_own_health_check(up: Running, name: str) -> None:
+def test_each_service_runs_and_passes_its_own_health_check(up: Running) -> None:
     """A service's command keeps running, and its health check says in one line what it has seen."""
-    said = up.system.healthy(name, up.children[name])
-    assert said.startswith(name.capitalize() if name == "flower" else name)
-    assert "\n" not in said
+    for name, child in up.children.items():
+        said = up.system.healthy(name, child)
+        assert said.lower().startswith(name)
+        assert "\n" not in said
 
 
 def test_an_entry_warmed_by_hand_holds_what_postgres_holds(up: Running) -> None:
@@ -95,26 +98,28 @@ def test_status_shows_the_scheduler_and_the_policy(up: Running) -> None:
     assert "volatile-lru" in status.stdout
 
 
-@pytest.mark.parametrize(("password", "reply"), [("of the test", 200), ("another", 401), (None, 401)])
-def test_flower_lets_in_who_knows_the_password(up: Running, password: str | None, reply: int) -> None:
+def test_flower_lets_in_who_knows_the_password(up: Running) -> None:
     """Flower's page asks for the password of the environment."""
+    assert _reply_of_flower(up, "of the test") == 200
+    assert _reply_of_flower(up, "another") == 401
+    assert _reply_of_flower(up, None) == 401
+
+
+def _reply_of_flower(up: Running, password: str | None) -> int:
     headers = {}
     if password is not None:
         headers["Authorization"] = "Basic " + base64.b64encode(f"warmer:{password}".encode()).decode()
-    connection = http.client.HTTPConnection("127.0.0.1", up.system.flower_port, timeout=20)
-    try:
+    with closing(http.client.HTTPConnection("127.0.0.1", up.system.flower_port, timeout=20)) as connection:
         connection.request("GET", "/workers", headers=headers)
-        assert connection.getresponse().status == reply
-    finally:
-        connection.close()
+        return connection.getresponse().status
 
 
-@pytest.mark.parametrize("name", ["worker", "scheduler"])
-def test_a_service_that_is_stopped_ends_well_within_its_grace_period(up: Running, name: str) -> None:
+def test_a_service_that_is_stopped_ends_well_within_its_grace_period(up: Running) -> None:
     """SIGTERM, which is what the engine sends, ends a second one of each before the engine would kill it."""
-    grace_s = int(up.system.services[name].settings["stop_grace_period"].removesuffix("s"))
-    with up.system.start(name) as child:
-        child.wait_for_line(r"ready\.$" if name == "worker" else r"queries, \d+ plans", timeout_s=90)
-        asked_at = time.monotonic()
-        assert child.terminate(grace_s) == 0, child.tail()
-        assert time.monotonic() - asked_at < grace_s
+    for name, ready in (("worker", r"ready\.$"), ("scheduler", r"queries, \d+ plans")):
+        grace_s = int(up.system.services[name].settings["stop_grace_period"].removesuffix("s"))
+        with up.system.start(name) as child:
+            child.wait_for_line(ready, timeout_s=90)
+            asked_at = time.monotonic()
+            assert child.terminate(grace_s) == 0, child.tail()
+            assert time.monotonic() - asked_at < grace_s
