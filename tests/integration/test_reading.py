@@ -297,6 +297,21 @@ def test_a_scoped_read_for_somebody_else_is_refused(shop: Warmer) -> None:
     assert mine.bind(43).entry() is not None
 
 
+def test_a_failed_load_of_a_private_query_is_logged_without_its_params(
+    shop: Warmer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor with what its error quotes."""
+
+    @shop.cached(ttl=60, name="secret", version="1", scope="user_id")
+    def secret(user_id: int) -> int:
+        raise ValueError("row of 4242")
+
+    with caplog.at_level("DEBUG", "warmer"), pytest.raises(LoadFailed):
+        secret(4242)
+    assert "loading secret(***) failed: ValueError" in caplog.text
+    assert "4242" not in caplog.text
+
+
 @pytest.mark.parametrize("blob", [b"", b"\xc1", b"not an entry at all" * 9, b"\xc1" + bytes(200)])
 def test_a_foreign_blob_is_a_miss(shop: Warmer, source: Source, redis_url: str, blob: bytes) -> None:
     """Never an exception in a reader."""

@@ -8,7 +8,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from warmer.core.header import NO_LIFE, Header
+from warmer.core.header import NO_LIFE, PUBLIC_OWNER, Header
 from warmer.errors import (
     LoadFailed,
     LoadTimeout,
@@ -93,8 +93,19 @@ class Load:
         except Expired:
             return self._timed_out()
         except BaseException as exc:
-            log.warning("loading %s(%s) failed", self.query.name, self.flight.entry.params, exc_info=exc)
+            self._log_failure(exc)
             return self._failed(exc)
+
+    def _log_failure(self, exc: BaseException) -> None:
+        # Of a private query neither the params nor what its error and traceback may quote of a row.
+        told = None if self._private() else exc
+        log.warning("loading %s failed: %s", self._shown(), type(exc).__name__, exc_info=told)
+
+    def _shown(self) -> str:
+        return f"{self.query.name}({'***' if self._private() else self.flight.entry.params})"
+
+    def _private(self) -> bool:
+        return self.query.options.sensitive or self.query.owner_of(self.flight.params) != PUBLIC_OWNER
 
     def _load_and_commit(self) -> Outcome:
         query, flight = self.query, self.flight
@@ -123,7 +134,7 @@ class Load:
         try:
             kind, header = self.runtime.store.commit(self.lease, what)
         except ServerError as exc:
-            log.warning("%s(%s) was loaded but not stored: %s", query.name, self.flight.entry.params, exc)
+            log.warning("%s was loaded but not stored: %s", self._shown(), exc)
             self.runtime.counts.add("commits_failed")
             if isinstance(exc, RedisRefused):
                 self._release()
