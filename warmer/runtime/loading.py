@@ -92,7 +92,7 @@ class Load:
             return self._failed(exc)
         except Expired:
             return self._timed_out()
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - whatever a loader raises is for those who waited
             self._log_failure(exc)
             return self._failed(exc)
 
