@@ -94,6 +94,9 @@ class ProtocolMachine(RuleBasedStateMachine):
     def _acquire(self, subject: Subject, token: str, newest: bool, insist: bool) -> Any:
         model, arrived = self.model, self.arrivals.get(subject)
         expected = model.may_acquire(subject, token, float("inf") if newest else 0, insist)
+        if expected in ("granted", "busy"):
+            model.asks_again(subject, token)
+            expected = model.may_acquire(subject, token, float("inf") if newest else 0, insist)
         reply = self.shard.acquire(
             subject, token, lease_us=LEASE * STEP, timeout_us=TIMEOUT * STEP,
             newer_than="inf" if newest else 0, arrived="inf" if arrived is None else arrived,

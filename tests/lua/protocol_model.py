@@ -45,6 +45,12 @@ class Model:
     def fenced(self, subject: Subject) -> float:
         return max(self.floor, *(self.fence.get(name, 0) for name in subject.names))
 
+    def asks_again(self, subject: Subject, token: str) -> None:
+        """A call whose reply was lost is repeated: if its lease stands aside, its load never began."""
+        aside = self.live(self.doomed, subject)
+        if aside and aside.token == token:
+            del self.doomed[subject.member]
+
     def may_acquire(self, subject: Subject, token: str, newer_than: float, insist: bool) -> str:
         """What acquire answers, and (where it grants) the lease that moves aside."""
         lease = self.live(self.leases, subject)
@@ -55,8 +61,7 @@ class Model:
         until, stamp = self.failed.get(subject.member, (0, 0))
         if not insist and until > self.now and stamp > self.fenced(subject):
             return "failed"
-        aside = self.live(self.doomed, subject)
-        if lease and (lease.stamp >= self.fenced(subject) or (aside and aside.token != token)):
+        if lease and (lease.stamp >= self.fenced(subject) or self.live(self.doomed, subject)):
             return "busy"
         return "granted"
 
@@ -64,9 +69,6 @@ class Model:
         lease = self.live(self.leases, subject)
         if lease and lease.token != token:
             self.doomed[subject.member] = lease
-        aside = self.doomed.get(subject.member)
-        if aside and aside.token == token:
-            del self.doomed[subject.member]
         if not lease or lease.token != token:
             self.leases[subject.member] = Lease(token, stamp, self.now + LEASE, self.now + TIMEOUT)
 
