@@ -145,6 +145,11 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.arrivals.pop(load.subject, None)
         self._ended(load, reply[0])
 
+    @rule(subject=subjects)
+    def commit_what_runs(self, subject: Subject) -> None:
+        for load in [load for load in self.running.values() if load.subject == subject]:
+            self.commit(load)
+
     @rule(load=loads)
     def fail(self, load: Load) -> None:
         held = self.model.leases.get(load.subject.member)
@@ -212,6 +217,12 @@ class ProtocolMachine(RuleBasedStateMachine):
             if name in subject.names:
                 self.issued[subject] = stamp
         return stamp, name
+
+    @rule(name=st.sampled_from(NAMES))
+    def the_fence_lets_go(self, name: str) -> None:
+        """A name is stamped, and crowded out by the next."""
+        self.stamp(name, 1)
+        self.stamp("g:of-no-entry", 1)
 
     def _let_go(self, stamp: int, most: int) -> None:
         fence = self.model.fence
