@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
 import textwrap
@@ -27,6 +28,9 @@ NAMESPACE = """
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working directory; what is imported from it is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
+    # Another test of this process may have imported the reference deployment's.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "schedules"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     before = set(sys.modules)
     yield tmp_path
@@ -46,6 +50,7 @@ def write(folder: Path) -> Write:
             if str(package) != "." and not (folder / package / "__init__.py").exists():
                 (folder / package / "__init__.py").write_text("")
         file.write_text(textwrap.dedent(source))
+        importlib.invalidate_caches()
 
     return write
 
