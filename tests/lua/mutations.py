@@ -260,13 +260,24 @@ def machine(url: str, source: Callable[[str], str]) -> type[ProtocolMachine]:
 
 
 def hunt(url: str, mutation: Mutation, most_examples: int) -> str | None:
-    """Run the machine on a mutant: what the check said that caught it, or None."""
+    """Run the machine on a mutant: what the check said that caught it, or None.
+
+    From several seeds: one may circle where nothing happens.
+    """
+    for number in range(4):
+        caught = _hunted(url, mutation, number, most_examples // 4)
+        if caught is not None:
+            return caught
+    return None
+
+
+def _hunted(url: str, mutation: Mutation, number: int, most_examples: int) -> str | None:
     hunting = settings(
         max_examples=most_examples, stateful_step_count=40, deadline=None, database=None,
         suppress_health_check=list(HealthCheck), phases=(Phase.generate,), report_multiple_bugs=False,
     )  # fmt: skip
     try:
-        run_state_machine_as_test(seed(1)(machine(url, mutation.source)), settings=hunting)
+        run_state_machine_as_test(seed(number)(machine(url, mutation.source)), settings=hunting)
     except AssertionError as caught:
         return re.sub(r"\s*\n.*", "", str(caught), flags=re.DOTALL)
     return None

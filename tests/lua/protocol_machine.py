@@ -176,6 +176,27 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.stamp(subject.name, FENCE_NAMES)
             self.commit(load)
 
+    @rule(subject=subjects)
+    def invalidate_load_after_load(self, subject: Subject) -> None:
+        """The second is invalidated while the first still stands aside."""
+        for load in [self._loaded_and_invalidated(subject) for _ in range(2)]:
+            if load is not None:
+                self.commit(load)
+
+    def _loaded_and_invalidated(self, subject: Subject) -> Load | None:
+        load = self._acquire(subject, self.shard.token(), True, True)
+        self.invalidate(subject)
+        return load if isinstance(load, Load) else None
+
+    @rule(subject=subjects, alive=st.booleans())
+    def load_for_too_long(self, subject: Subject, alive: bool) -> None:
+        """Past the timeout, or silent past the lease."""
+        load = self._acquire(subject, self.shard.token(), True, True)
+        for _ in range(TIMEOUT):
+            self.time_passes(alive)
+        if isinstance(load, Load):
+            self.commit(load)
+
     @rule(load=loads)
     def heartbeat(self, load: Load) -> None:
         expected = self.model.holds(load.subject, load.token)
