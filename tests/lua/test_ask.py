@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lua.shard import SECOND, UA, Shard, Subject
+from tests.lua.shard import LEASE_US, SECOND, UA, Shard, Subject
 
 CLAIM = 10 * SECOND
 TTL = 10 * SECOND
@@ -186,3 +186,18 @@ def _rate(shard: Shard) -> float:
     record = shard.hash("heat")
     assert record is not None
     return float(record.split()[1])
+
+
+def test_who_saw_the_last_value_does_not_ask_for_the_next_but_one(shard: Shard) -> None:
+    """A reader asks beside its read: if the refresh has been stored meanwhile, nothing is due."""
+    seen = shard.store(keep="always")
+    later = shard.store(keep="always")
+    shard.claim()
+    due_at = shard.due()
+
+    def ask(stamp: int) -> str:
+        return str(shard.run("ask", UA.member, LEASE_US, 2 * SECOND, "", stamp)[0])
+
+    assert ask(seen) == "refreshed"
+    assert shard.due() == due_at
+    assert ask(later) == "asked"

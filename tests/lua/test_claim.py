@@ -229,3 +229,46 @@ def test_a_claim_lasts_as_long_as_it_says(shard: Shard) -> None:
     now = shard.claim(claim_us=LEASE_US)[0]
 
     assert shard.due() == now + LEASE_US
+
+
+def test_a_scheduler_claims_what_workers_of_its_release_can_load(shard: Shard) -> None:
+    """Entries of another version are left to a scheduler of that release."""
+    old, new = Subject("UA", version="1"), Subject("UA", version="2")
+    for subject in (old, new):
+        shard.store(subject, keep="always")
+    shard.advance(301 * SECOND)
+
+    assert shard.claimed("q@2:") == [new.member]
+    assert shard.claimed("q@1:") == [old.member]
+
+
+def test_entries_of_a_release_that_is_gone_are_no_longer_kept_warm(shard: Shard) -> None:
+    """When no scheduler takes them for a minute, they make room for what is refreshed."""
+    old = Subject("UA", version="1")
+    shard.store(old, keep="always")
+    shard.advance(301 * SECOND)
+    assert shard.claimed("q@2:") == []
+    assert (shard.due(old) or 0) < shard.now()
+
+    shard.advance(60 * SECOND + LEASE_US)
+    assert shard.claimed("q@2:") == []
+
+    assert shard.due(old) == float("inf")
+
+
+@pytest.mark.parametrize("why", ["soon", "failed"])
+def test_a_message_that_came_for_nothing_makes_room(shard: Shard, why: str) -> None:
+    """With a load that may not begin yet, the claim ends, and the entry is due when it may."""
+    shard.store(keep="always", interval_us=400 * SECOND)
+    shard.advance(301 * SECOND)
+    assert shard.claimed() == [UA.member]
+    if why == "failed":
+        shard.redis.hset(
+            shard.key("failures"), UA.member, f"1 {shard.now() + 5 * SECOND} {shard.stamp()} Oops: no"
+        )
+
+    kind, now, until, *_ = shard.acquire(newer_than="inf", interval_us=400 * SECOND)
+
+    assert kind == why
+    assert now < until == shard.due()
+    assert shard.claim()[3] == 0

@@ -37,10 +37,18 @@ if handed then
   if loaded and loaded.life == life and loaded.stamp > arrived then return {'handed', text(now), handed} end
 end
 
+-- A message has come for nothing: it makes room for another, and the entry is due when it may be loaded.
+local function put_off(at)
+  if redis.call('ZREM', root .. 'claims', member) == 1 then
+    redis.call('ZADD', root .. 'index:' .. query_of(member), 'XX', at, member)
+  end
+end
+
 local failure = ARGV[8] ~= '1' and redis.call('HGET', root .. 'failures', member)
 if failure then
   local until_us, stamp = string.match(failure, '^%d+ (%d+) (%d+) ')
   if tonumber(until_us) > now and tonumber(stamp) > fence then
+    put_off(until_us)
     return {'failed', text(now), until_us, failure}
   end
 end
@@ -67,7 +75,10 @@ end
 local interval = tonumber(ARGV[9])
 if interval > 0 and ARGV[8] ~= '1' then
   local loaded_at = tonumber(redis.call('HGET', root .. 'loaded', member) or 0)
-  if loaded_at + interval > now then return wait_until('soon', text(loaded_at + interval)) end
+  if loaded_at + interval > now then
+    put_off(text(loaded_at + interval))
+    return wait_until('soon', text(loaded_at + interval))
+  end
 end
 if lease then write_lease('doomed', member, lease) end
 

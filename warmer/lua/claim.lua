@@ -2,7 +2,7 @@
 -- KEYS[1]  root
 -- ARGV[1]  life   ARGV[2] scheduler (its identity)   ARGV[3] most to take   ARGV[4] claim_us
 -- ARGV[5]  most claims that may be open at once (what the workers will do soon)
--- ARGV[6..] queries that this scheduler knows
+-- ARGV[6..] queries that this scheduler knows, each as its members begin (<query>@<version>:), or <query> for any version
 -- returns  {now, how many more are due, {{member, claim stamp, due_at, tokens or "", cost_us}, ...},
 --           claims open now, how many messages workers have settled so far, claims that have just run out}
 -- why      a claim is not a message: if the message is lost, the entry is due again when the claim has passed
@@ -33,11 +33,18 @@ local function put_off(index, member, heat, warming)
   return true
 end
 
-local function consider(index, found)
+-- Entries of another version are for a scheduler of that release. If none takes them, it is gone, and they with it.
+local function foreign(index, member, at, stem)
+  if string.sub(member, 1, #stem) == stem or not string.find(stem, '@', 1, true) then return false end
+  if at < now - 60000000 - claim_us then redis.call('ZADD', index, '+inf', member) end
+  return true
+end
+
+local function consider(index, found, stem)
   for j = 1, #found, 2 do
     local member, at = found[j], tonumber(found[j + 1])
     local heat, warming = heat_of(member), redis.call('HEXISTS', root .. 'warming', member) == 1
-    if put_off(index, member, heat, warming) then
+    if foreign(index, member, at, stem) or put_off(index, member, heat, warming) then
       over = over - 1
     else
       local header = header_of(member)
@@ -50,15 +57,16 @@ local function consider(index, found)
 end
 
 for i = 6, #ARGV do
-  local index = root .. 'index:' .. ARGV[i]
+  local index = root .. 'index:' .. query_of(ARGV[i])
   local waiting = redis.call('ZCOUNT', index, '-inf', text(now))
   over = over + waiting
   if room > 0 and waiting > 0 then
-    consider(index, redis.call('ZRANGE', index, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, 200, 'WITHSCORES'))
+    consider(index, redis.call('ZRANGE', index, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, 200, 'WITHSCORES'), ARGV[i])
     -- In a long backlog (a run of thousands), what fell due last may be what is read most.
     if waiting > 200 then
       local newest = math.min(200, waiting - 200)
-      consider(index, redis.call('ZRANGE', index, text(now), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, newest, 'WITHSCORES'))
+      consider(index, redis.call('ZRANGE', index, text(now), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, newest,
+                                 'WITHSCORES'), ARGV[i])
     end
   end
 end

@@ -246,7 +246,7 @@ class Runtime:
     def _ask(self, query: Loadable, args: tuple[Any, ...], stamp: int) -> None:
         entry, params = query.entry(args), query.params(args)
         try:
-            found = self.store.ask(entry)
+            found = self.store.ask(entry, stamp)
         except ServerError as exc:
             log.debug("could not ask for a refresh of %s: %s", entry.member, exc)
             return

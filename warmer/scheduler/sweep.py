@@ -91,8 +91,8 @@ class Sweeper:
         """Also when nothing may be claimed: by this, readers know that a scheduler is alive."""
         elsewhere = sum(self._open.values()) - self._open.get(shard, 0)
         may_be_open = (self._soon.most if self._workers.good else PROBES) - elsewhere
-        queries = list(self._namespace.readings)
-        claimed = store.claim(shard, self._scheduler, self._most(), may_be_open, queries)
+        versions = {name: reading.keys.version for name, reading in list(self._namespace.readings.items())}
+        claimed = store.claim(shard, self._scheduler, self._most(), may_be_open, versions)
         self._open[shard], self._settled[shard] = claimed.open, claimed.settled
         return claimed
 

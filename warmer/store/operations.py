@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeVar
@@ -250,12 +250,12 @@ class Store:
         """Give a lease back without a result."""
         self._run("release", lease.entry.shard, lease.entry.member, lease.token)
 
-    def ask(self, entry: EntryKey) -> str:
-        """Move the entry's due time to now; what was found: see ask.lua."""
+    def ask(self, entry: EntryKey, seen: int) -> str:
+        """Move the entry's due time to now, if the value with stamp `seen` is still the last: see ask.lua."""
         reply = self._run(
             "ask", entry.shard, entry.member, round(self.settings.claim * 1e6),
             max(2_000_000, round(self.settings.sweep_interval * 10e6)),
-            entry.params if entry.digested else "",
+            entry.params if entry.digested else "", seen,
         )  # fmt: skip
         return _text(reply[0])
 
@@ -359,11 +359,12 @@ class Store:
     # -- the scheduler's side
 
     def claim(
-        self, shard: int, scheduler: str, most: int, open_at_most: int, queries: Sequence[str]
+        self, shard: int, scheduler: str, most: int, open_at_most: int, versions: Mapping[str, str]
     ) -> Claimed:
-        """Claim what is due, what saves its readers most first."""
+        """Claim what is due of these queries in these versions, what saves its readers most first."""
         claim_us = round(self.settings.claim * 1e6)
-        args: list[Argument] = [scheduler, most, claim_us, open_at_most, *map(escape, queries)]
+        stems = [f"{escape(query)}@{escape(version)}:" for query, version in versions.items()]
+        args: list[Argument] = [scheduler, most, claim_us, open_at_most, *stems]
         _, left, taken, opened, settled, run_out = self._run("claim", shard, *args)
         claims = [
             Claim(shard, _text(c[0]), int(c[1]), int(c[2]), _text(c[3]) or None, int(c[4])) for c in taken
