@@ -13,6 +13,7 @@ from collections.abc import Callable
 from warmer import lua
 from warmer.runtime import flights, process
 from warmer.runtime.contract import Reader
+from warmer.runtime.loading import Load
 
 
 def _replace(script: str, old: str, new: str) -> None:
@@ -34,10 +35,10 @@ def without_fence() -> None:
 
 def without_rule_5() -> None:
     """Readers join a load that has begun before they did."""
-    loading: dict[tuple[int, str], flights.Load] = {}
-    run, join = flights.Load._run, process.Runtime._join
+    loading: dict[tuple[int, str], Load] = {}
+    run, join = Load._run, process.Runtime._join
 
-    async def running(self: flights.Load) -> None:
+    async def running(self: Load) -> None:
         at = (self.flight.entry.shard, self.flight.entry.member)
         loading[at] = self
         try:
@@ -53,7 +54,7 @@ def without_rule_5() -> None:
         else:
             join(self, query, entry, params, reader)  # type: ignore[arg-type]
 
-    flights.Load._run = running  # type: ignore[method-assign]
+    Load._run = running  # type: ignore[method-assign]
     process.Runtime._join = joining  # type: ignore[method-assign]
 
 
