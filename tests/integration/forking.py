@@ -34,9 +34,8 @@ def said(text: str) -> None:
     sys.stdout.flush()
 
 
-def main(url: str, namespace: str) -> None:
-    """Everything in turn; an AssertionError ends it."""
-    board = Board(namespace, url)
+def children_use_connections_of_their_own(board: Board) -> None:
+    """Reads, loads and invalidations in children; the parent goes on."""
     assert board.departures("JFK") == 1
     links = {id(link) for link in board.runtime.store.connections._idle}
 
@@ -49,11 +48,13 @@ def main(url: str, namespace: str) -> None:
     for _ in range(5):
         in_child(hits_and_loads)
     said("children read, load and invalidate on connections of their own")
-
     assert board.departures.read("JFK").state == "fresh"
     assert board.departures("LGA") == 2
     said("the parent goes on on its own")
 
+
+def a_child_leaves_the_parents_load_alone(board: Board) -> None:
+    """A fork while a load of the parent runs."""
     gate = board.hold(3)
     loading = threading.Thread(target=board.departures, args=("BOS",))
     loading.start()
@@ -70,6 +71,9 @@ def main(url: str, namespace: str) -> None:
     assert board.departures.read("BOS").value == 3
     said("a child does not touch the loads of its parent")
 
+
+def a_fork_leaves_no_lock_behind(board: Board) -> None:
+    """Forks while other threads open and close the namespace."""
     stop = threading.Event()
 
     def churn() -> None:
@@ -77,15 +81,26 @@ def main(url: str, namespace: str) -> None:
             board.flights.close()
             board.departures("JFK")
 
+    def read() -> None:
+        assert board.departures("JFK") == 1
+
     churning = [threading.Thread(target=churn) for _ in range(2)]
     for thread in churning:
         thread.start()
     for _ in range(20):
-        in_child(lambda: said("") if board.departures("JFK") != 1 else None)
+        in_child(read)
     stop.set()
     for thread in churning:
         thread.join(20)
     said("a fork while another thread opens the namespace leaves no lock behind")
+
+
+def main(url: str, namespace: str) -> None:
+    """Everything in turn; an AssertionError ends it."""
+    board = Board(namespace, url)
+    children_use_connections_of_their_own(board)
+    a_child_leaves_the_parents_load_alone(board)
+    a_fork_leaves_no_lock_behind(board)
     board.close()
     said("done")
 

@@ -120,7 +120,7 @@ def test_several_tags_go_at_once(made: Delays) -> None:
 
 @pytest.mark.parametrize("tags", [(), ("",), (3,), (None,), ("a", 3)])
 def test_what_is_no_tag_is_an_error(made: Delays, tags: Any) -> None:
-    """Nothing goes."""
+    """Tags that are none are refused, and nothing goes."""
     with pytest.raises(InvalidOption):
         made.flights.invalidate_tags(*tags)
 

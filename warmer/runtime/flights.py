@@ -138,19 +138,18 @@ class Flight:
         self.token = _new_token()
         wait_s = self._serve(answer, batch, token, slot)
         if answer.kind == "busy" and not any(reader.loads for reader in batch):
-            await self._ask_a_worker()
+            await self._ask_a_worker(_newest_needed(batch))
         return wait_s
 
     def _acquire(self, batch: list[Reader], token: str, look: bool) -> Acquired:
         """What the server says to these readers. Called on a thread of the store's."""
-        needs = [reader.newer_than for reader in batch]
         arrivals = [reader.arrived for reader in batch if reader.arrived is not None]
         return self.runtime.store.acquire(
             self.entry,
             self.names.all(),
             token,
             timeout_us=self.query.options.timeout_us,
-            newer_than=None if None in needs else max(n for n in needs if n is not None),
+            newer_than=_newest_needed(batch),
             arrived=min(arrivals) if arrivals else None,
             insist=any(reader.insist for reader in batch),
             interval_us=self.query.options.interval_us,
@@ -158,13 +157,13 @@ class Flight:
             look=look or not any(reader.loads for reader in batch),
         )
 
-    async def _ask_a_worker(self) -> None:
+    async def _ask_a_worker(self, seen: int | None) -> None:
         """Nobody here may load it, and nobody does: make it due, so that a scheduler sends it to a worker."""
         if time.monotonic() < self.asked_worker_at + ASK_WORKER_S:
             return
         self.asked_worker_at = time.monotonic()
         try:
-            await self.runtime.in_thread(self.runtime.store.ask, self.entry)
+            await self.runtime.in_thread(self.runtime.store.ask, self.entry, seen)
         except ServerError as exc:
             log.debug("could not ask a worker for %s: %s", self.entry.member, exc)
 
@@ -243,6 +242,12 @@ class Flight:
 
 def _new_token() -> str:
     return uuid.uuid4().hex[:16]
+
+
+def _newest_needed(batch: list[Reader]) -> int | None:
+    """Which stored value is too old for one of them; None if one of them takes none."""
+    needs = [reader.newer_than for reader in batch]
+    return None if None in needs else max(need for need in needs if need is not None)
 
 
 def _note_arrival(readers: Iterable[Reader], stamp: int) -> None:

@@ -250,12 +250,16 @@ class Store:
         """Give a lease back without a result."""
         self._run("release", lease.entry.shard, lease.entry.member, lease.token)
 
-    def ask(self, entry: EntryKey, seen: int) -> str:
-        """Move the entry's due time to now, if the value with stamp `seen` is still the last: see ask.lua."""
+    def ask(self, entry: EntryKey, seen: int | None) -> str:
+        """Move the entry's due time to now, if no value is stored that is newer than the stamp `seen`.
+
+        seen: None, where no value that is stored already will do. What was found: see ask.lua.
+        """
         reply = self._run(
             "ask", entry.shard, entry.member, round(self.settings.claim * 1e6),
             max(2_000_000, round(self.settings.sweep_interval * 10e6)),
-            entry.params if entry.digested else "", seen,
+            entry.params if entry.digested else "",
+            "inf" if seen is None else seen,
         )  # fmt: skip
         return _text(reply[0])
 
