@@ -60,7 +60,8 @@ def declare(
     _check_resources(fn, query, resources)
     params = read_params(fn, query, tuple(resources))
     owner = _scope(query, scope, params, settings)
-    codec = Codec(_result_of(fn, query), query, settings.compress_over, settings.max_value_bytes)
+    limits = (settings.compress_over, settings.max_value_bytes)
+    codec = Codec(_result_of(fn, query), query, *limits, digested=not checked.sensitive)
     keys = KeyFactory(
         settings.namespace,
         settings.shards,

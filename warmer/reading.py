@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, read_times
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.params import Misfit
+from warmer.core.payload import front_of
 from warmer.core.values import Codec
 from warmer.dependencies import Dependencies, Names
 from warmer.entry import Entry, EntryState
@@ -82,7 +83,8 @@ class Reading(Generic[R]):
         if state != "fresh":
             runtime.ask(self, args, key, int(stamp))
         age_s = max(0.0, (now - stored_at) / 1e6)
-        return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode())
+        front = front_of(flags, blob)
+        return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode(), 0.0, front, (self, args))
 
     def _is_foreign(self, owner: bytes, args: Args) -> bool:
         """Whether a blob with this owner in its header is another's."""
@@ -143,7 +145,9 @@ class Reading(Generic[R]):
         state: EntryState = "loaded"
         if outcome.kind == "committed" and age_s > waited_s:
             state = _state(now, header.due_at, header.fresh_until)
-        return Entry(value, age_s, state, int(header.stamp), header.cost_us / 1e6, key.decode(), waited_s)
+        front = front_of(header.flags, outcome.blob)
+        stamp, cost_s = int(header.stamp), header.cost_us / 1e6
+        return Entry(value, age_s, state, stamp, cost_s, key.decode(), waited_s, front, (self, args))
 
     def check_identity(self, args: Args) -> None:
         """Within `identity(...)`, a scoped read for anybody else is refused. Raises IdentityRefused."""
@@ -177,9 +181,9 @@ class Reading(Generic[R]):
         """The digest of the entry's owner."""
         return self.dependencies.owner_of(params)
 
-    def encode(self, value: Any) -> tuple[int, bytes]:
-        """Flags and payload of a value."""
-        return self.codec.encode(value)
+    def encode(self, value: Any, found: Collection[str] = ()) -> tuple[int, bytes]:
+        """Flags and payload of a value, with the names that its load found."""
+        return self.codec.encode(value, found)
 
     def call(self, params: Mapping[str, Any]) -> Any:
         """Run the function, with its resources opened: the value, or a coroutine of it.

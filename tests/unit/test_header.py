@@ -10,11 +10,13 @@ import pytest
 
 from warmer.core.header import (
     COMPRESSED,
+    DIGESTED,
     FORMAT,
     HEADER_SIZE,
     INVALIDATED,
     KNOWN_FLAGS,
     MAX_COST_US,
+    NAMED,
     NO_LIFE,
     PUBLIC_OWNER,
     SEALED,
@@ -89,7 +91,7 @@ def test_a_blob_of_another_format_is_not_an_entry() -> None:
 
 def test_flags_of_a_later_version_are_not_read() -> None:
     """An entry that says more than this version understands is a miss, not a guess."""
-    assert KNOWN_FLAGS == COMPRESSED | SEALED | INVALIDATED | UNCHANGED == 15
+    assert KNOWN_FLAGS == COMPRESSED | SEALED | INVALIDATED | UNCHANGED | DIGESTED | NAMED == 63
     for flags in range(256):
         blob = bytes([FORMAT, flags]) + HEADER.pack()[2:]
         assert (read_times(blob) is None) == (flags > KNOWN_FLAGS)

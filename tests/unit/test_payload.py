@@ -9,8 +9,8 @@ from zlib import crc32
 import pytest
 import zstandard
 
-from warmer.core.header import COMPRESSED, SEALED
-from warmer.core.payload import CHECKSUM_SIZE, pack, unpack
+from warmer.core.header import COMPRESSED, DIGESTED, NAMED, NO_LIFE, SEALED, Header
+from warmer.core.payload import CHECKSUM_SIZE, digest, digest_in, front_of, names_in, pack, unpack
 from warmer.core.values import Codec
 from warmer.errors import CorruptEntry
 
@@ -146,9 +146,9 @@ def test_a_value_of_another_type_is_a_miss() -> None:
 
 def test_what_a_type_raises_while_it_is_made_is_a_miss() -> None:
     """Code of the annotated type runs when a value is decoded; whatever it raises, no reader sees it."""
-    payload = Codec(list[dict[str, int]], "q").encode([{"n": 1}])[1]
+    flags, payload = Codec(list[dict[str, int]], "q").encode([{"n": 1}])
     with pytest.raises(CorruptEntry, match="RuntimeError"):
-        Codec(list[Touchy], "q").decode(0, payload)
+        Codec(list[Touchy], "q").decode(flags, payload)
 
 
 def test_a_checksum_is_the_first_four_bytes() -> None:
@@ -156,3 +156,58 @@ def test_a_checksum_is_the_first_four_bytes() -> None:
     _, payload = pack(b"value", 100)
     assert CHECKSUM_SIZE == 4
     assert payload == struct.pack("<I", crc32(b"value")) + b"value"
+
+
+@pytest.mark.parametrize("over", [0, 10_000])
+@pytest.mark.parametrize("sign", [b"", b"12345678"])
+@pytest.mark.parametrize("names", [(), ("g:month", "t:flights")])
+def test_what_stands_before_the_value_is_read_without_it(
+    over: int, sign: bytes, names: tuple[str, ...]
+) -> None:
+    """Digest and names come back as they were given, from the entry's front alone; the value is untouched."""
+    raw = b"value" * 50
+    flags, payload = pack(raw, over, sign, names)
+    blob = Header(flags, NO_LIFE, 1.0, 2.0, 3.0, 4.0, 5.0).pack() + payload
+
+    front = front_of(flags, blob)
+
+    assert (digest_in(front), names_in(front)) == (sign, names)
+    assert bytes(unpack(flags, payload, LIMIT)) == raw
+    assert len(front) < len(blob)
+
+
+def test_a_flag_that_says_how_a_payload_is_laid_out_is_part_of_its_checksum() -> None:
+    """An entry whose header lost or gained such a flag is a miss: its digest would be read as its value."""
+    _, payload = pack(b"value", 100, b"12345678", ("g:month",))
+    for other in (0, DIGESTED, NAMED):
+        with pytest.raises(CorruptEntry, match="checksum"):
+            unpack(other, payload, LIMIT)
+
+
+def test_names_that_claim_more_than_there_is_are_a_miss() -> None:
+    """A size that reaches behind the payload's end, with a checksum that fits, ends as a miss."""
+    for body in (b"\xff\xff\xff\xff", b"\x09\0\0\0\x90", b"\0"):
+        payload = struct.pack("<I", crc32(body, NAMED)) + body
+        with pytest.raises(CorruptEntry, match="names"):
+            unpack(NAMED, payload, LIMIT)
+
+
+def test_equal_results_have_one_digest() -> None:
+    """In whatever order a set comes, compressed or not; a different result has another."""
+    codec, squeezed = Codec(set[str], "q"), Codec(set[str], "q", compress_over_bytes=0)
+    words = [f"w{n}" for n in range(50)]
+
+    def sign(codec: Codec, value: set[str]) -> bytes:
+        flags, payload = codec.encode(value)
+        return digest_in(front_of(flags, Header(flags, NO_LIFE, 1.0, 2.0, 3.0, 4.0, 5.0).pack() + payload))
+
+    same = {sign(codec, set(words)), sign(codec, set(words[25:]) | set(words)), sign(squeezed, set(words))}
+    assert len(same) == 1
+    assert sign(codec, set(words[1:])) not in same
+    assert digest(b"a") != digest(b"b")
+
+
+def test_a_set_without_an_order_can_be_stored_all_the_same() -> None:
+    """Items of several kinds can't be sorted: the result is stored, and may only look changed."""
+    codec = Codec(set[int | str], "q")
+    assert codec.decode(*codec.encode({1, "a"})) == {1, "a"}

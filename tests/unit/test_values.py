@@ -19,8 +19,8 @@ import msgspec
 import pytest
 from typing_extensions import TypeAliasType
 
-from warmer.core.header import COMPRESSED
-from warmer.core.payload import CHECKSUM_SIZE
+from warmer.core.header import COMPRESSED, DIGESTED
+from warmer.core.payload import CHECKSUM_SIZE, DIGEST_SIZE
 from warmer.core.values import Codec
 from warmer.errors import ResultNotStorable, ResultTooLarge
 
@@ -248,7 +248,7 @@ def test_a_compressed_value_comes_back_equal(annotation: Any, value: Any) -> Non
     """Whether a payload is compressed is nobody's business but the flag's."""
     codec = Codec(list[annotation], "q", compress_over_bytes=0)
     flags, payload = codec.encode([value] * 100)
-    assert flags == COMPRESSED
+    assert flags == COMPRESSED | DIGESTED
     assert codec.decode(flags, payload) == [value] * 100
 
 
@@ -454,14 +454,14 @@ def test_a_value_over_the_limit_is_refused_with_both_sizes() -> None:
 def test_only_what_is_longer_than_the_bound_and_shrinks_is_compressed() -> None:
     """Short values are read without decompressing, random ones stay as they are."""
     codec = Codec(bytes, "q", compress_over_bytes=100)
-    assert codec.encode(b"x" * 98)[0] == 0
+    assert codec.encode(b"x" * 98)[0] == DIGESTED
     flags, payload = codec.encode(b"x" * 99)
-    assert flags == COMPRESSED
+    assert flags == COMPRESSED | DIGESTED
     assert len(payload) < 40
     noise = bytes(pow(7, n, 257) % 256 for n in range(128))
     flags, payload = codec.encode(noise)
-    assert flags == 0
-    assert len(payload) == CHECKSUM_SIZE + 2 + len(noise)
+    assert flags == DIGESTED
+    assert len(payload) == CHECKSUM_SIZE + DIGEST_SIZE + 2 + len(noise)
 
 
 def test_one_codec_serves_many_threads() -> None:

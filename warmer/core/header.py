@@ -30,8 +30,10 @@ HEADER_SIZE = 64
 COMPRESSED = 0b0001
 SEALED = 0b0010
 INVALIDATED = 0b0100
-UNCHANGED = 0b1000
-KNOWN_FLAGS = COMPRESSED | SEALED | INVALIDATED | UNCHANGED
+UNCHANGED = 0b1000  # the load before this one found the same result; set by commit.lua
+DIGESTED = 0b1_0000  # a digest of the result stands before the value
+NAMED = 0b10_0000  # so do the names that the load found
+KNOWN_FLAGS = COMPRESSED | SEALED | INVALIDATED | UNCHANGED | DIGESTED | NAMED
 
 NO_LIFE = bytes(8)
 PUBLIC_OWNER = bytes(8)

@@ -41,3 +41,13 @@ def tag_name(tag: str) -> str:
 def tag_names(tags: Iterable[str]) -> list[str]:
     """`tag_name` of each, without repeats, in a fixed order."""
     return [tag_name(tag) for tag in sorted(set(tags))]
+
+
+def is_tag(name: str) -> bool:
+    """Whether a name is a tag's."""
+    return name.startswith("g:")
+
+
+def tag_of(name: str) -> str:
+    """The tag of a tag's name."""
+    return name[2:]

@@ -11,9 +11,11 @@ ever pickled, and decoding runs no code but that of the annotated types. What co
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import MsgspecError, msgpack
+from msgspec import inspect as tree
 
 from warmer.core import models, payload
 from warmer.core.fitting import fit_for
@@ -34,6 +36,8 @@ class Codec:
     where: the query's name, for errors.
     compress_over_bytes: encoded values longer than this are compressed, if that makes them smaller.
     limit_bytes: the longest encoded value, before compression; what a reader has to decode at most.
+    digested: whether a digest of each result is stored with it. Not of sensitive ones: who can read Redis
+    could confirm a guess by it.
 
     type_digest: 10 hex digits that change when a field or a type does; the default version.
     immutable: whether decoded values can be shared between readers.
@@ -44,10 +48,12 @@ class Codec:
     __slots__ = (
         "_compress_over_bytes",
         "_decode",
+        "_digested",
         "_encode",
         "_fit",
         "_limit_bytes",
         "_may_drift",
+        "_ordered",
         "annotation",
         "immutable",
         "type_digest",
@@ -60,6 +66,7 @@ class Codec:
         where: str,
         compress_over_bytes: int = COMPRESS_OVER_BYTES,
         limit_bytes: int = LIMIT_BYTES,
+        digested: bool = True,
     ) -> None:
         shape = shape_of(annotation, where)
         nodes = [node for _, node in walk(shape)]
@@ -69,15 +76,20 @@ class Codec:
         self.immutable = is_immutable(shape)
         self._compress_over_bytes = compress_over_bytes
         self._limit_bytes = limit_bytes
+        self._digested = digested
         self._fit = fit_for(shape)
         self._may_drift = any(
             isinstance(node, RECORDS) and hasattr(class_of(node), "__post_init__") for node in nodes
         )
-        self._encode = msgpack.Encoder(enc_hook=models.dump if any(map(is_model, nodes)) else None).encode
+        hook = models.dump if any(map(is_model, nodes)) else None
+        self._encode = msgpack.Encoder(enc_hook=hook).encode
+        # A set comes in another order from another process: equal results must have one digest all the same.
+        unordered = any(isinstance(node, (tree.SetType, tree.FrozenSetType)) for node in nodes)
+        self._ordered = msgpack.Encoder(enc_hook=hook, order="deterministic").encode if unordered else None
         self._decode = msgpack.Decoder(unalias(annotation), dec_hook=models.load).decode
 
-    def encode(self, value: Any) -> tuple[int, bytes]:
-        """The flags and the payload of a value.
+    def encode(self, value: Any, names: Collection[str] = ()) -> tuple[int, bytes]:
+        """The flags and the payload of a value, with the names that its load found.
 
         Raises ResultNotStorable when the value is not exactly what the annotation says, and ResultTooLarge.
         What is returned can be decoded: it has been, here, where it costs no reader anything.
@@ -87,7 +99,8 @@ class Codec:
             raise ResultTooLarge(self.where, len(raw), self._limit_bytes)
         self._check(value)
         self._read_back(raw, value)
-        return payload.pack(raw, self._compress_over_bytes)
+        digest = payload.digest(self._in_order(value, raw)) if self._digested else b""
+        return payload.pack(raw, self._compress_over_bytes, digest, names)
 
     def decode(self, flags: int, stored: bytes | bytearray | memoryview) -> Any:
         """The value in a payload, of the annotated type. Raises CorruptEntry, and nothing else."""
@@ -98,6 +111,14 @@ class Codec:
             raise CorruptEntry(f"it is not {self.annotation}: {type(broken).__name__}") from broken
         except Exception as broken:
             raise CorruptEntry(f"it is not {self.annotation}: {type(broken).__name__}") from broken
+
+    def _in_order(self, value: Any, raw: bytes) -> bytes:
+        if self._ordered is None:
+            return raw
+        try:
+            return self._ordered(value)
+        except TypeError:  # items of kinds that have no order: such a result may look changed where it is not
+            return raw
 
     def _encoded(self, value: Any) -> bytes:
         try:

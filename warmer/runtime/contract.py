@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -34,8 +34,8 @@ class Loadable(Protocol):
     def call(self, params: Mapping[str, Any]) -> Any:
         """Run the function with its resources opened: the value, or a coroutine of it."""
 
-    def encode(self, value: Any) -> tuple[int, bytes]:
-        """Flags and payload. Raises ResultNotStorable, ResultTooLarge."""
+    def encode(self, value: Any, found: Collection[str] = ()) -> tuple[int, bytes]:
+        """Flags and payload, with the names that the load found. Raises ResultNotStorable, ResultTooLarge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from warmer.core.header import NO_LIFE, PUBLIC_OWNER, Header
+from warmer.core.header import NO_LIFE, PUBLIC_OWNER, UNCHANGED, Header
 from warmer.errors import (
     LoadFailed,
     LoadTimeout,
@@ -113,7 +113,7 @@ class Load:
             lambda: query.call(flight.params),
             self.runtime.around_load, self.runtime.load_loop, query.options.timeout_s,
         )  # fmt: skip
-        flags, payload = query.encode(loaded.value)
+        flags, payload = query.encode(loaded.value, loaded.found)
         blob = self._unstored_header(loaded, flags) + payload
         if self.lease is not None:
             blob = self._commit(loaded, flags, payload) or blob
@@ -140,7 +140,13 @@ class Load:
                 self._release()
             return b""
         self.runtime.counts.add(f"commits_{kind}")
-        return header + payload if kind == "stored" else b""
+        if kind != "stored":
+            return b""
+        if header[1] & UNCHANGED:
+            self.runtime.counts.add("commits_unchanged")
+        else:
+            self.runtime.changed(self.query, self.flight.entry, (*what.fence_only, *what.listed))
+        return header + payload
 
     def _release(self) -> None:
         """The server refuses the value (it may be full): others need not wait for a lease without a load."""

@@ -68,6 +68,7 @@ class Runtime:
         self.tallies = Tallies(self.store, self._shard_of)
         self.tasks: set[asyncio.Task[None]] = set()
         self.unanswered: dict[str, str] = {}  # tokens by member
+        self.on_change: list[Callable[[Loadable, EntryKey, tuple[str, ...]], None]] = []
         self._flights: dict[tuple[int, str], Flight] = {}
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
@@ -166,6 +167,18 @@ class Runtime:
         """The server may have granted this token a lease: who asks next for the entry asks with it."""
         if len(self.unanswered) < MOST_UNANSWERED:
             self.unanswered[member] = token
+
+    def changed(self, query: Loadable, entry: EntryKey, names: tuple[str, ...]) -> None:
+        """A load of this process has stored a result that differs from what was stored, or the first one.
+
+        Tells `on_change`, on the load's thread: what they raise is logged, and harms neither load nor reader.
+        """
+        for tell in self.on_change:
+            try:
+                tell(query, entry, names)
+            except Exception:
+                self.counts.add("change_listeners_failed")
+                log.exception("a listener for changed results failed")
 
     def hears(self) -> bool:
         """Whether wake-ups were heard already; begins to listen if not."""

@@ -1,0 +1,139 @@
+"""What an entry tells beside its value: the result's identity, its times, its names."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from warmer import Entry, Query, Warmer
+from warmer.testing import Clock
+
+
+class Results:
+    """A query whose result a test chooses."""
+
+    def __init__(self, flights: Warmer, **options: Any) -> None:
+        self.result = ["UA"]
+        declared = {"ttl": 60, "grace": 40, "name": "carriers", "tags": ("month:{month}",), **options}
+
+        def carriers(month: int) -> list[str]:
+            self.flights.tag("found")
+            return list(self.result)
+
+        self.flights = flights
+        self.query: Query[[int], list[str]] = flights.cached(**declared)(carriers)
+
+
+@pytest.fixture
+def results(flights: Warmer) -> Results:
+    """With a result of one carrier."""
+    return Results(flights)
+
+
+def test_a_refresh_that_finds_the_same_keeps_the_etag(results: Results) -> None:
+    """Loaded, hit or refreshed: one result has one identity, and another one another."""
+    first = results.query.read(3)
+    hit = results.query.read(3)
+    results.query.refresh(3)
+    refreshed = results.query.read(3)
+    results.result = ["UA", "DL"]
+    results.query.refresh(3)
+
+    changed = results.query.read(3)
+
+    assert first.etag == hit.etag == refreshed.etag
+    assert first.etag is not None
+    assert len(first.etag) == 16
+    assert refreshed.stamp > first.stamp
+    assert changed.etag not in (first.etag, None)
+
+
+def test_the_etag_outlasts_an_invalidation_and_a_change_back(results: Results) -> None:
+    """It is of the result, not of the load: a client's copy is good again when the result is."""
+    first = results.query.read(3)
+    results.query.invalidate(3)
+
+    assert results.query.read(3).etag == first.etag
+
+
+def test_a_sensitive_result_has_no_etag(flights: Warmer) -> None:
+    """Whoever can read Redis must not be able to confirm a guess at it."""
+    results = Results(flights, sensitive=True)
+
+    assert results.query.read(3).etag is None
+    assert results.query.read(3).etag is None
+    assert results.query.read(3).value == ["UA"]
+
+
+def test_an_entry_says_how_long_it_is_good(results: Results, clock: Clock) -> None:
+    """What is left of ttl and grace, as of the read."""
+    results.query.read(3)
+    hit = results.query.read(3)
+    clock.advance(80)
+    stale = results.query.read(3)
+
+    assert 50 < hit.ttl_left <= 60
+    assert 90 < hit.grace_left <= 100
+    assert (stale.state, stale.ttl_left) == ("stale", 0.0)
+    assert 10 < stale.grace_left <= 20
+
+
+def test_an_entry_knows_its_names_and_tags(results: Results) -> None:
+    """Those that the query declares and those that its load found, loaded or hit."""
+    for entry in (results.query.read(3), results.query.read(3)):
+        assert entry.tags == ("month:3", "found")
+        assert entry.names == ("e:carriers:3", "q:carriers", "g:month:3", "g:found")
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda entry: pickle.loads(pickle.dumps(entry))]
+)
+def test_an_entry_can_be_copied(results: Results, copied: Callable[[Entry[Any]], Entry[Any]]) -> None:
+    """A copy, or one that crossed processes, tells the same."""
+    results.query.read(3)
+    entry = results.query.read(3)
+
+    other = copied(entry)
+
+    assert other == entry
+    assert (other.etag, other.tags, other.ttl_left) == (entry.etag, entry.tags, entry.ttl_left)
+
+
+@pytest.fixture
+def told(flights: Warmer) -> list[tuple[str, ...]]:
+    """The names of results that have changed, as a listener is told of them."""
+    told: list[tuple[str, ...]] = []
+    flights.runtime().on_change.append(lambda query, entry, names: told.append(names))
+    return told
+
+
+def test_who_listens_for_changes_hears_of_changed_results_only(
+    results: Results, told: list[tuple[str, ...]]
+) -> None:
+    """A first result and a different one are told with every name; an unchanged one is counted."""
+    results.query(3)
+    results.query.refresh(3)
+    results.result = []
+    results.query.refresh(3)
+
+    assert told == [("e:carriers:3", "q:carriers", "g:month:3", "g:found")] * 2
+    assert results.flights.runtime().counts.snapshot()["commits_unchanged"] == 1
+
+
+def test_a_listener_that_fails_harms_no_reader(results: Results, told: list[tuple[str, ...]]) -> None:
+    """Its error is counted, the result is stored, and the next listener is told."""
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no purger today")
+
+    runtime = results.flights.runtime()
+    runtime.on_change.insert(0, broken)
+
+    assert results.query(3) == ["UA"]
+    assert results.query.read(3).state == "fresh"
+    assert len(told) == 1
+    assert runtime.counts.snapshot()["change_listeners_failed"] == 1
