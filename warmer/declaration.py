@@ -116,6 +116,7 @@ def read_options(query: str, given: Mapping[str, Any]) -> Options:
         early=float(early),
         near_s=seconds(query, "near", given["near"]),
         sensitive=bool(given["sensitive"]),
+        browser_max_age_s=seconds(query, "browser_max_age", given["browser_max_age"]),
         queue=given["queue"],
         priority=priority,
     )

@@ -23,7 +23,9 @@ def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, .
     entry = reading.entry(args)
     name = reading.names_of(reading.params(args), entry).fence_only[0]
     runtime.counts.add("invalidations")
-    return runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
+    removed = runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
+    runtime.purge([name])
+    return removed
 
 
 def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str, Any]) -> int:
@@ -63,6 +65,7 @@ def _invalidate_indexed(
             tokens = {m: known.get(m) if ":#" in m else m.partition(":")[2] for m in page}
             hit = [member for member in page if wanted(member, tokens[member])]
             removed += store.remove(shard, stamp, reading.options.stale_us, "", hit)
+    runtime.purge([query_name(reading.name)])
     return removed
 
 
@@ -79,6 +82,7 @@ def invalidate_names(runtime: Runtime, names: Collection[str], stale_us_of: Call
             for page in store.members(shard, name):
                 for stale_us, members in _by_grace(page, stale_us_of).items():
                     removed += store.remove(shard, stamp, stale_us, name, members)
+    runtime.purge(names)
     return removed
 
 

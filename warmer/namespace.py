@@ -96,8 +96,8 @@ class Warmer:
         consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
         min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
         timeout: Duration = ..., early: float = ..., near: Duration = ...,
-        batch: Callable[..., Any] | None = ..., sensitive: bool = ..., queue: str | None = ...,
-        priority: int | None = ...,
+        batch: Callable[..., Any] | None = ..., sensitive: bool = ..., browser_max_age: Duration = ...,
+        queue: str | None = ..., priority: int | None = ...,
     ) -> ResourceDecorator: ...  # fmt: skip
     @overload
     def cached(
@@ -108,8 +108,8 @@ class Warmer:
         consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
         min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
         timeout: Duration = ..., early: float = ..., near: Duration = ...,
-        batch: Callable[..., Any] | None = ..., sensitive: bool = ..., queue: str | None = ...,
-        priority: int | None = ...,
+        batch: Callable[..., Any] | None = ..., sensitive: bool = ..., browser_max_age: Duration = ...,
+        queue: str | None = ..., priority: int | None = ...,
     ) -> Decorator: ...  # fmt: skip
     def cached(
         self,
@@ -135,6 +135,7 @@ class Warmer:
         near: Duration = 0,
         batch: Callable[..., Any] | None = None,
         sensitive: bool = False,
+        browser_max_age: Duration = 0,
         queue: str | None = None,
         priority: int | None = None,
     ) -> Any:
@@ -149,6 +150,7 @@ class Warmer:
         False, for at most max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write:
         how long an invalidated value may still be served. min_interval: between two loads. miss: "load" ·
         "wait" · "raise". wait: for another's load. timeout: of a load. early: beta of XFetch, 0 is off.
+        sensitive: never to HTTP caches. browser_max_age: how long a browser may show it without asking.
 
         Raises DecorationError where anything can't be meant; the query is not registered then.
         """

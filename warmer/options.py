@@ -34,6 +34,7 @@ class Options:
     early: float = 1.0
     near_s: float = 0.0
     sensitive: bool = False
+    browser_max_age_s: float = 0.0
     queue: str | None = None
     priority: int | None = None
 

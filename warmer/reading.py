@@ -158,6 +158,8 @@ class Reading(Generic[R]):
         try:
             acts_for = kind.encode(kind.check(acting[scope]))
         except Misfit as misfit:
+            if acting[scope] is None:  # nobody: a request that has not logged in
+                raise IdentityRefused(self.name, scope) from None
             raise ParamError(self.name, f"identity({scope}=...)", misfit.shown, misfit.expected) from None
         if acts_for != kind.encode(self.params(args)[scope]):
             raise IdentityRefused(self.name, scope)

@@ -52,6 +52,7 @@ from warmer.errors.projects import (
 )
 from warmer.errors.reading import (
     CacheMiss,
+    HeadersSent,
     IdentityRefused,
     LoadFailed,
     LoadTimeout,
@@ -66,6 +67,7 @@ from warmer.errors.servers import (
     DatabaseUnreachable,
     InvalidationUnconfirmed,
     ProtocolDiffers,
+    PurgeFailed,
     RedisRefused,
     RedisUnreachable,
     ServerError,
@@ -96,6 +98,7 @@ __all__ = [
     "DuplicateQuery",
     "FolderNotEmpty",
     "FolderNotWritable",
+    "HeadersSent",
     "IdentityRefused",
     "IdentityUnscoped",
     "InvalidOption",
@@ -121,6 +124,7 @@ __all__ = [
     "ProjectError",
     "ProjectNotFound",
     "ProtocolDiffers",
+    "PurgeFailed",
     "ReadError",
     "RedisRefused",
     "RedisUnreachable",

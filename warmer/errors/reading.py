@@ -44,6 +44,21 @@ class WaitTimeout(ReadError):
 
 
 @error
+class HeadersSent(ReadError):
+    """An entry was read for a response whose headers, which follow from what it shows, are sent already."""
+
+    query: str
+
+    def message(self) -> str:
+        """Name the query and the two ways out."""
+        return (
+            f"{self.query} was read by warmer.http.read after the headers of the response were sent: they "
+            "say what may be cached of it, and this entry is not in them. The entry itself is left as it is. "
+            "Read it before the response begins; what the response does not show, by calling the query."
+        )
+
+
+@error
 class NamespaceClosed(ReadError):
     """The namespace was closed in this process while the reader waited."""
 

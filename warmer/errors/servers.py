@@ -183,3 +183,19 @@ class ServerNotStarted(ServerError):
             f"{self.server} did not start: {self.cause}. What was started beside it was stopped again. "
             "Correct the cause (a full disk, a foreign lock, a missing library) and try again."
         )
+
+
+@error
+class PurgeFailed(ServerError):
+    """A shared cache did not confirm that it dropped what it was told to."""
+
+    url: str
+    cause: str
+
+    def message(self) -> str:
+        """Name the cache and say that it's tried again."""
+        return (
+            f"purging {self.url} failed: {self.cause}. Entries are not affected, but that cache may still "
+            "serve old responses until their time is over. It's tried again for half a minute; see that the "
+            "cache can be reached, and lets this host purge."
+        )

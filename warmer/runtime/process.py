@@ -11,9 +11,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmer.core.keys import EntryKey
 from warmer.errors import NamespaceClosed, RedisUnreachable, ServerError, TooManyConnections
@@ -25,6 +25,9 @@ from warmer.runtime.tallies import Tallies
 from warmer.runtime.wakeups import Wakeups
 from warmer.settings import Settings
 from warmer.store.operations import Store
+
+if TYPE_CHECKING:
+    from warmer.http.purging import Purges
 
 log = logging.getLogger("warmer")
 _T = TypeVar("_T")
@@ -64,6 +67,7 @@ class Runtime:
         self.around_load: Callable[[], Any] | None = settings.around_load
         self.load_loop = LoadLoop()
         self.counts = Counts()
+        self.purges = _purges(settings, self.counts)
         self.heartbeat = Heartbeat(self.store)
         self.tallies = Tallies(self.store, self._shard_of)
         self.tasks: set[asyncio.Task[None]] = set()
@@ -121,6 +125,11 @@ class Runtime:
         self._asked[key] = now + ASK_EVERY_S
         with contextlib.suppress(RuntimeError):  # the process is ending: nobody refreshes anything any more
             self._threads.submit(self._ask, query, args, stamp)
+
+    def purge(self, names: Iterable[str]) -> None:
+        """What shows entries of these names goes from shared caches, where there are any to purge."""
+        if self.purges is not None:
+            self.purges.now(names)
 
     async def on_thread(self, call: Callable[..., _T], *args: Any) -> _T:
         """The result of a blocking call made on one of the store's threads, from any event loop.
@@ -199,6 +208,8 @@ class Runtime:
         atexit.unregister(self.close)
         self._ticker.stop()
         self._wakeups.stop()
+        if self.purges is not None:
+            self.purges.close()
         with contextlib.suppress(ServerError):
             for lease in self.heartbeat.held():
                 self.store.release(lease)
@@ -278,3 +289,16 @@ class Runtime:
 
     def _shard_of(self, key: bytes) -> int:
         return int(key[key.index(b":", key.index(b"{")) + 1 : key.index(b"}")])
+
+
+def _purges(settings: Settings, counts: Counts) -> Purges | None:
+    """Imports what HTTP needs only where there is a shared cache to purge."""
+    if settings.purger is None and settings.purge_url is None:
+        return None
+    from warmer.http.purgers import Varnish
+    from warmer.http.purging import Purges
+
+    purger = settings.purger or Varnish(str(settings.purge_url))
+    return Purges(
+        purger, settings.namespace, counts.add, wait_s=settings.purge_wait, again_s=settings.purge_again
+    )

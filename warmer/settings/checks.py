@@ -31,6 +31,8 @@ def contradictions(values: Mapping[str, Any], origins: Mapping[str, str]) -> Ite
             f"redis_away_loads ({values['redis_away_loads']}) is above max_loads ({values['max_loads']}), "
             "which bounds loads at all times. Lower it or raise max_loads"
         )
+    if values["purger"] is not None and values["purge_url"] is not None:
+        yield "the keyword purger and purge_url are both given, and each is a cache to purge. Leave one out"
     if values["celery"] is not None and origins.get("broker_url", "").startswith("the keyword"):
         yield "the keywords celery and broker_url are both given; the application has a broker. Leave one out"
 

@@ -198,6 +198,34 @@ class Settings:
         "The password of the Flower page.",
         special="Unset: a new one is made at each start and printed there.",
     )
+    purge_url: str | None = setting(
+        None,
+        url("http", optional=True),
+        "A Varnish that runs docs/varnish.vcl: pages in it are purged when what they show has changed.",
+        special="Unset: nothing is purged, and shared caches are told to ask each time.",
+    )
+    purge_wait: float = setting(
+        0.5,
+        Seconds(0, 60),
+        "How long an invalidation waits for its purge until that goes on by itself.",
+        low="An invalidation may return while a shared cache still serves the old page.",
+        high="Whoever invalidates waits that long when the cache hangs.",
+        special="0: invalidations don't wait for purges.",
+    )
+    purge_again: float = setting(
+        3.0,
+        Seconds(0, 600),
+        "How long after a purge it's sent again, for pages that were on their way to the cache meanwhile.",
+        low="A page that takes longer from its read to the cache is kept there, old, until its time is over.",
+        high="Such a page is served that much longer.",
+        special="0: it's not sent again.",
+    )
+    purger: Any = setting(
+        None,
+        Live("an object with a method purge(keys)", lambda one: callable(getattr(one, "purge", None))),
+        "A `warmer.http.Purger` in place of `purge_url`: several Varnishes, Fastly, Cloudflare, your own.",
+        special="As a keyword only.",
+    )
     around_load: Callable[..., Any] | None = setting(
         None,
         Live("a function that returns a context manager", callable),
