@@ -21,6 +21,7 @@ from warmer.errors import (
     show,
 )
 from warmer.errors.root import hint
+from warmer.near.reading import NearReading
 from warmer.options import MISSES, Options, one_of, seconds, whole
 from warmer.reading import Reading
 from warmer.runtime.process import Runtime
@@ -71,7 +72,7 @@ def declare(
         params.types,
     )
     dependencies: Dependencies = read_dependencies(query, params.types, depends_on, tags, owner)
-    return Reading(
+    return (NearReading if checked.near_s else Reading)(
         query,
         fn,
         inspect.iscoroutinefunction(fn),
@@ -114,12 +115,23 @@ def read_options(query: str, given: Mapping[str, Any]) -> Options:
         wait_s=seconds(query, "wait", given["wait"]),
         timeout_s=seconds(query, "timeout", given["timeout"], above=True),
         early=float(early),
-        near_s=seconds(query, "near", given["near"]),
+        near_s=_near_s(query, given),
         sensitive=bool(given["sensitive"]),
         browser_max_age_s=seconds(query, "browser_max_age", given["browser_max_age"]),
         queue=given["queue"],
         priority=priority,
     )
+
+
+def _near_s(query: str, given: Mapping[str, Any]) -> float:
+    """How long a copy may be kept near: not at all where it must never be old, or leave a trace."""
+    near_s = seconds(query, "near", given["near"])
+    forbidding = {"consistency": given["consistency"] == "strict", "sensitive": bool(given["sensitive"])}
+    for option, forbids in forbidding.items():
+        if near_s and forbids:
+            said = f"{option}={given[option]!r}"
+            raise InvalidOption(query, "near", show(given["near"]), f"0, as it is declared with {said}")
+    return near_s
 
 
 def _named(fn: Callable[..., Any], name: str | None) -> str:

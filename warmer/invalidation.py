@@ -1,7 +1,8 @@
 """Invalidations: stamp the fence first, in every shard, then remove; done when all is removed.
 
 Removing takes only what was loaded before the stamp, so a value that is loaded anew meanwhile stays. Each
-script holds the server for a few milliseconds at most; a large invalidation is many of them.
+script holds the server for a few milliseconds at most; a large invalidation is many of them. Near copies of
+this process go last, so that none made from an earlier reply is left: the process that wrote sees it at once.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, .
     entry = reading.entry(args)
     name = reading.names_of(reading.params(args), entry).fence_only[0]
     runtime.counts.add("invalidations")
-    removed = runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
+    try:
+        removed = runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
+    finally:
+        runtime.near.drop((entry.key.encode(),))
     runtime.purge([name])
     return removed
 
@@ -58,13 +62,16 @@ def _invalidate_indexed(
 ) -> int:
     store, removed = runtime.store, 0
     runtime.counts.add("invalidations")
-    stamps = store.stamp_names([query_name(reading.name)])
-    for shard, stamp in enumerate(stamps):
-        for page in store.indexed(shard, reading.name):
-            known = store.params_of(shard, [member for member in page if ":#" in member])
-            tokens = {m: known.get(m) if ":#" in m else m.partition(":")[2] for m in page}
-            hit = [member for member in page if wanted(member, tokens[member])]
-            removed += store.remove(shard, stamp, reading.options.stale_us, "", hit)
+    try:
+        stamps = store.stamp_names([query_name(reading.name)])
+        for shard, stamp in enumerate(stamps):
+            for page in store.indexed(shard, reading.name):
+                known = store.params_of(shard, [member for member in page if ":#" in member])
+                tokens = {m: known.get(m) if ":#" in m else m.partition(":")[2] for m in page}
+                hit = [member for member in page if wanted(member, tokens[member])]
+                removed += store.remove(shard, stamp, reading.options.stale_us, "", hit)
+    finally:
+        runtime.near.drop_under(reading.keys.stems)
     runtime.purge([query_name(reading.name)])
     return removed
 
@@ -76,12 +83,17 @@ def invalidate_names(runtime: Runtime, names: Collection[str], stale_us_of: Call
     """
     store, removed = runtime.store, 0
     runtime.counts.add("invalidations")
-    stamps = store.stamp_names(list(names))
-    for shard, stamp in enumerate(stamps):
-        for name in names:
-            for page in store.members(shard, name):
-                for stale_us, members in _by_grace(page, stale_us_of).items():
-                    removed += store.remove(shard, stamp, stale_us, name, members)
+    try:
+        stamps = store.stamp_names(list(names))
+        for shard, stamp in enumerate(stamps):
+            for name in names:
+                for page in store.members(shard, name):
+                    for stale_us, members in _by_grace(page, stale_us_of).items():
+                        removed += store.remove(shard, stamp, stale_us, name, members)
+    except BaseException:
+        runtime.near.drop_all()  # what of it the server has done, or is about to do, is not known
+        raise
+    runtime.near.doubt()
     runtime.purge(names)
     return removed
 

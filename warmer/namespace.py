@@ -26,6 +26,8 @@ from warmer.errors import (
     did_you_mean,
     show,
 )
+from warmer.near.query import NearAsyncQuery, NearQuery
+from warmer.near.reading import NearReading
 from warmer.plans import Plan, Trigger, read_rate
 from warmer.query import AsyncQuery, Handle, Query
 from warmer.reading import Reading
@@ -151,6 +153,7 @@ class Warmer:
         how long an invalidated value may still be served. min_interval: between two loads. miss: "load" ·
         "wait" · "raise". wait: for another's load. timeout: of a load. early: beta of XFetch, 0 is off.
         sensitive: never to HTTP caches. browser_max_age: how long a browser may show it without asking.
+        near: for how long this process may serve a copy of its own; see docs/howto/near-copies.md.
 
         Raises DecorationError where anything can't be meant; the query is not registered then.
         """
@@ -325,7 +328,11 @@ class Warmer:
                 if same_place and known.fn is reading.fn:
                     continue  # one function on purpose under two names
                 raise DuplicateQuery(reading.name, _told(known.fn), _told(reading.fn))
-        query: Query[Any, Any] = AsyncQuery(reading) if reading.is_async else Query(reading)
+        query: Query[Any, Any]
+        if isinstance(reading, NearReading):
+            query = NearAsyncQuery(reading) if reading.is_async else NearQuery(reading)
+        else:
+            query = AsyncQuery(reading) if reading.is_async else Query(reading)
         self._readings[reading.name] = reading
         self.queries[reading.name] = query
         for call in self._on_query:

@@ -79,7 +79,7 @@ class Reading(Generic[R]):
             runtime.counts.add("corrupt_entries")
             return Missed(int(stamp))
         runtime.tallies.add(key, self.options)
-        state = _state(now, due_at, fresh_until)
+        state = state_of(now, due_at, fresh_until)
         if state != "fresh":
             runtime.ask(self, args, key, int(stamp))
         age_s = max(0.0, (now - stored_at) / 1e6)
@@ -144,7 +144,7 @@ class Reading(Generic[R]):
         age_s = max(0.0, (now - header.stored_at) / 1e6)
         state: EntryState = "loaded"
         if outcome.kind == "committed" and age_s > waited_s:
-            state = _state(now, header.due_at, header.fresh_until)
+            state = state_of(now, header.due_at, header.fresh_until)
         front = front_of(header.flags, outcome.blob)
         stamp, cost_s = int(header.stamp), header.cost_us / 1e6
         return Entry(value, age_s, state, stamp, cost_s, key.decode(), waited_s, front, (self, args))
@@ -232,7 +232,8 @@ class Reading(Generic[R]):
             yield resources
 
 
-def _state(now_us: float, due_at: float, fresh_until: float) -> EntryState:
+def state_of(now_us: float, due_at: float, fresh_until: float) -> EntryState:
+    """How an entry within its grace stands at this time of the server's."""
     if now_us < due_at:
         return "fresh"
     return "early" if now_us < fresh_until else "stale"

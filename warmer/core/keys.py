@@ -98,6 +98,11 @@ class KeyFactory:
             unbound=self._unbound,
         )
 
+    @property
+    def stems(self) -> tuple[bytes, ...]:
+        """What the keys of this query, in this version, begin with: one for each shard."""
+        return tuple(stem.encode() for stem in self._stems)
+
     # From a call to a key
 
     def entry(self, /, *args: Any, **kwargs: Any) -> EntryKey:

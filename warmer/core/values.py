@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from msgspec import MsgspecError, msgpack
 from msgspec import inspect as tree
+from msgspec import msgpack
 
 from warmer.core import models, payload
 from warmer.core.fitting import fit_for
@@ -107,10 +107,23 @@ class Codec:
         raw = payload.unpack(flags, stored, self._limit_bytes)
         try:
             return self._decode(raw)
-        except (MsgspecError, RecursionError) as broken:
-            raise CorruptEntry(f"it is not {self.annotation}: {type(broken).__name__}") from broken
         except Exception as broken:
-            raise CorruptEntry(f"it is not {self.annotation}: {type(broken).__name__}") from broken
+            raise self._corrupt(broken) from broken
+
+    def unpack(self, flags: int, stored: bytes | bytearray | memoryview) -> memoryview | bytes:
+        """The encoded value in a payload: whole, and not compressed any more. Raises CorruptEntry."""
+        return payload.unpack(flags, stored, self._limit_bytes)
+
+    def decode_raw(self, raw: memoryview | bytes) -> Any:
+        """The value in what `unpack` gave. Raises CorruptEntry, and nothing else."""
+        try:
+            return self._decode(raw)
+        except Exception as broken:
+            raise self._corrupt(broken) from broken
+
+    def _corrupt(self, broken: Exception) -> CorruptEntry:
+        """For bytes that msgspec refuses, and for what the annotated types' own code raises."""
+        return CorruptEntry(f"it is not {self.annotation}: {type(broken).__name__}")
 
     def _in_order(self, value: Any, raw: bytes) -> bytes:
         if self._ordered is None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmer.core.keys import EntryKey
 from warmer.errors import NamespaceClosed, RedisUnreachable, ServerError, TooManyConnections
+from warmer.near.near import Near
 from warmer.runtime.contract import Loadable, Outcome, Reader, finish
 from warmer.runtime.flights import Flight
 from warmer.runtime.heartbeat import Heartbeat, Ticker
@@ -45,16 +46,22 @@ class Counts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._watched: dict[str, Callable[[], int]] = {}
 
     def add(self, event: str, n: int = 1) -> None:
         """Count an event."""
         with self._lock:
             self._counts[event] += n
 
+    def watch(self, event: str, read: Callable[[], int]) -> None:
+        """Have an event that is counted elsewhere, without a lock, among the counts once it has happened."""
+        self._watched[event] = read
+
     def snapshot(self) -> dict[str, int]:
         """All counts so far."""
+        watched = {event: n for event, read in self._watched.items() if (n := read())}
         with self._lock:
-            return dict(self._counts)
+            return dict(self._counts) | watched
 
 
 class Runtime:
@@ -70,6 +77,10 @@ class Runtime:
         self.purges = _purges(settings, self.counts)
         self.heartbeat = Heartbeat(self.store)
         self.tallies = Tallies(self.store, self._shard_of)
+        self.near = Near(
+            self.store.connections, self.counts, self.tallies,
+            settings.near_max_bytes, settings.near_max_entries,
+        )  # fmt: skip
         self.tasks: set[asyncio.Task[None]] = set()
         self.unanswered: dict[str, str] = {}  # tokens by member
         self.on_change: list[Callable[[Loadable, EntryKey, tuple[str, ...]], None]] = []
@@ -144,6 +155,7 @@ class Runtime:
         if self.store.connections.recheck_life():
             log.info("the server has been restarted or has failed over; what was stored before is not served")
             self.store.checked = False
+            self.near.renew()
         self.store.check_shards()
         self.store.resync()
 
@@ -151,6 +163,7 @@ class Runtime:
         """A test has moved the server's clock: learn it now, and forget when anything was asked for."""
         self.resync()
         self._asked.clear()
+        self.near.drop_all()
 
     # -- for flights
 
@@ -208,6 +221,7 @@ class Runtime:
         atexit.unregister(self.close)
         self._ticker.stop()
         self._wakeups.stop()
+        self.near.close()
         if self.purges is not None:
             self.purges.close()
         with contextlib.suppress(ServerError):

@@ -192,6 +192,21 @@ class Settings:
         low="More script calls.",
         high="What is read is kept warm, and shown, that much later; a killed process loses as much.",
     )
+    near_max_bytes: int = setting(
+        64 << 20,
+        Count(0, 1 << 40),
+        "How many bytes of memory a process may use for near copies, of all its queries with `near=`.",
+        low="Copies make room for each other before they are read again, and reads go to Redis.",
+        high="Every process of the service needs that much more memory.",
+        special="0: none are kept.",
+    )
+    near_max_entries: int = setting(
+        10_000,
+        Count(1, 10_000_000),
+        "How many near copies a process may keep, whatever their size.",
+        low="As with `near_max_bytes`.",
+        high="Many small copies take more memory than their bytes say.",
+    )
     flower_password: str | None = setting(
         None,
         secret("a password that is not empty"),

@@ -123,9 +123,9 @@ class Connections:
         finally:
             self.give(link)
 
-    def dedicated(self) -> Connection:
+    def dedicated(self, **options: Any) -> Connection:
         """A connection of the caller's own, outside the bound: for listening. Raises RedisUnreachable."""
-        connection: Connection = self._class(**self._options)
+        connection: Connection = self._class(**{**self._options, **options})
         try:
             connection.connect()
         except (Disconnected, TimedOut, OSError) as exc:
@@ -188,12 +188,16 @@ class Connections:
     def _greet(self, connection: Any, link: Link, on_connect: bool = True) -> None:
         if on_connect:
             connection.on_connect()
+        link.life = self.life_of(connection)
+        link.round = self._round
+
+    def life_of(self, connection: Any) -> bytes:
+        """Ask the server at the other end of a connection for its life. Raises the driver's errors."""
         info: dict[str, Any] = {}
         for section in ("server", "replication"):
             connection.send_command("INFO", section, check_health=False)
             info.update(parse_info(connection.read_response()))
-        link.life = server_life(info)
-        link.round = self._round
+        return server_life(info)
 
     def reconnect(self, link: Link) -> None:
         """Open the link's connection anew; it stays the caller's. Raises RedisUnreachable, RedisRefused."""

@@ -1,0 +1,159 @@
+"""Near copies by themselves: their bounds, who makes room, and the turns that keep old replies out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pytest
+
+from warmer import Warmer
+from warmer.errors import InvalidOption
+from warmer.near.copies import Copies, Copy
+from warmer.near.weight import weigh
+
+TIMES = (0, b"lifelife", 1.0, 2.0, 3.0, 4.0, 5.0, 6, bytes(8))
+
+
+def _copy(name: str, weight: int = 1) -> Copy:
+    return Copy(name.encode(), name, None, TIMES, b"", weight, 1e9, 1e9)
+
+
+def _put(copies: Copies, name: str, weight: int = 1) -> bool:
+    return copies.put(_copy(name, weight), copies.turn(name.encode()))
+
+
+def _names(copies: Copies) -> str:
+    return "".join(sorted(key.decode() for key in copies.by_key))
+
+
+def test_there_are_never_more_copies_than_the_bound() -> None:
+    """Where nothing was read again, the oldest goes first."""
+    copies = Copies(1000, 3)
+
+    for name in "abcde":
+        assert _put(copies, name)
+
+    assert (_names(copies), copies.weight, copies.evicted) == ("cde", 3, 2)
+
+
+def test_there_are_never_more_bytes_than_the_bound() -> None:
+    """As many go as a large one needs; what is larger than all together is not kept at all."""
+    copies = Copies(100, 1000)
+    for name in "abcd":
+        _put(copies, name, 25)
+
+    assert _put(copies, "e", 50)
+    assert (_names(copies), copies.weight) == ("cde", 100)
+    assert not _put(copies, "f", 101)
+    assert _names(copies) == "cde"
+
+
+def test_what_is_read_again_outlives_what_is_not() -> None:
+    """A thousand entries that are read once push out none of the three that are read all the time."""
+    copies = Copies(1000, 10)
+    for name in "abc":
+        _put(copies, name)
+
+    for number in range(1000):
+        for name in "abc":
+            copies.by_key[name.encode()].read = True
+        _put(copies, str(number))
+
+    assert {b"a", b"b", b"c"} <= copies.by_key.keys()
+
+
+def test_a_copy_that_takes_the_place_of_another_counts_once() -> None:
+    """The same entry read anew: its older copy goes."""
+    copies = Copies(1000, 10)
+    _put(copies, "a", 30)
+
+    _put(copies, "a", 40)
+
+    assert (len(copies.by_key), copies.weight, copies.evicted) == (1, 40, 0)
+
+
+def test_a_reply_from_before_a_message_is_not_taken_in() -> None:
+    """A key that has had a message since its GET was sent, whether a copy was there or not."""
+    copies = Copies(1000, 10)
+    turn = copies.turn(b"a")
+    copies.drop([b"a"])
+
+    assert not copies.put(_copy("a"), turn)
+    assert _put(copies, "a")
+
+    for drop in (copies.clear, lambda: copies.drop_under((b"a", b"x"))):
+        turn = copies.turn(b"a")
+        drop()
+        assert not copies.put(_copy("a"), turn)
+        assert copies.by_key == {}
+
+
+def test_only_what_is_under_a_stem_is_dropped_with_it() -> None:
+    """The copies of one query go, those of others stay."""
+    copies = Copies(1000, 10)
+    for name in ("q@1:a", "q@1:b", "r@1:a"):
+        _put(copies, name)
+
+    assert copies.drop_under((b"q@1:",)) == 2
+    assert _names(copies) == "r@1:a"
+
+
+def test_the_list_holds_over_any_order_of_steps() -> None:
+    """After any puts, drops and reads, the list from the oldest to the newest is what is there."""
+    dice, copies = random.Random(5), Copies(60, 12)
+    for _ in range(5000):
+        name = dice.choice("abcdefghijklmnopqrstuvwxyz")
+        step = dice.random()
+        if step < 0.6:
+            _put(copies, name, dice.randrange(1, 20))
+        elif step < 0.75:
+            copies.drop([name.encode()])
+        elif name.encode() in copies.by_key:
+            copies.by_key[name.encode()].read = True
+        if step > 0.999:
+            copies.clear()
+        listed, at = [], copies._oldest
+        while at is not None:
+            listed.append(at)
+            assert at.newer is None or at.newer.older is at
+            at = at.newer
+        assert {copy.key: copy for copy in listed} == copies.by_key
+        assert copies._newest is (listed[-1] if listed else None)
+        assert copies._hand is None or copies._hand in listed
+        assert copies.weight == sum(copy.weight for copy in listed) <= 60
+        assert len(listed) <= 12
+
+
+@dataclass(frozen=True)
+class Row:
+    number: int
+    name: str
+    price: Decimal
+
+
+def test_values_weigh_about_what_they_take() -> None:
+    """A part of a long value stands for all of it, and every level counts."""
+    rows = tuple(Row(n + 1000, f"name {n}", Decimal(n)) for n in range(5000))
+
+    by_one = sum(weigh(row) for row in rows)
+
+    assert 0.9 * by_one < weigh(rows) < 1.2 * by_one
+    assert weigh((rows, rows)) > 1.8 * weigh(rows)
+    assert weigh(None) == weigh(True) == 0
+    assert weigh("a" * 1000) > 1000
+    assert weigh(frozenset(range(1000, 2000))) > 28_000
+
+
+@pytest.mark.parametrize("option", [{"consistency": "strict"}, {"sensitive": True}])
+def test_what_must_never_be_old_or_leave_a_trace_is_not_kept_near(option: dict[str, object]) -> None:
+    """A strict or sensitive query with near= is an error where it is declared."""
+    flights = Warmer("flights", redis_url="redis://127.0.0.1:1/0")
+
+    def query(n: int) -> int:
+        return n
+
+    with pytest.raises(InvalidOption, match="near"):
+        flights.cached(ttl=60, name="q", near=1, **option)(query)  # type: ignore[call-overload]
+    assert flights.queries == {}

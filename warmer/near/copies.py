@@ -1,0 +1,162 @@
+"""The copies themselves: bounded by bytes and entries, read without a lock.
+
+Eviction is SIEVE (Zhang et al., NSDI 2024): a hit only marks its copy, and a hand that goes from the oldest
+to the newest takes the first unmarked one. It keeps what is read again better than LRU does, and, what
+counts here, a hit moves nothing: readers share no lock and no list.
+
+The turn of a key is what keeps an old reply out. A reader notes it before its GET is sent; every message on
+the key gives it a new one, never used before; a copy is taken in only if the turn is still the one noted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from warmer.core.header import Times
+
+# Keys share turns: a message on another key of the same turn costs a reader one copy, and nothing else.
+TURNS = 1024
+
+
+class Copy:
+    """One entry, as it was read. `value` if readers may share it, else `raw`, to be decoded for each of them.
+
+    until, ask_at: by the monotonic clock, in seconds; not served from the one on, due from the other on.
+    times: the fields of its header. front: what else stands before the value, see warmer.core.payload.
+    """
+
+    __slots__ = (
+        "ask_at",
+        "front",
+        "key",
+        "newer",
+        "older",
+        "raw",
+        "read",
+        "times",
+        "until",
+        "value",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        key: bytes,
+        value: Any,
+        raw: Any,
+        times: Times,
+        front: bytes,
+        weight: int,
+        until: float,
+        ask_at: float,
+    ) -> None:
+        self.key, self.value, self.raw, self.weight = key, value, raw, weight
+        self.times, self.front = times, front
+        self.until, self.ask_at = until, ask_at
+        self.read = False
+        self.older: Copy | None = None
+        self.newer: Copy | None = None
+
+
+class Copies:
+    """At most so many bytes and entries. `by_key` may be read by anybody; what changes it takes the lock."""
+
+    def __init__(self, most_bytes: int, most_entries: int) -> None:
+        self.by_key: dict[bytes, Copy] = {}
+        self.weight = 0
+        self.evicted = 0
+        self._most_bytes, self._most_entries = most_bytes, most_entries
+        self._lock = threading.Lock()
+        self._new_turn: Callable[[], int] = itertools.count(1).__next__
+        self._turns = [0] * TURNS
+        self._oldest: Copy | None = None
+        self._newest: Copy | None = None
+        self._hand: Copy | None = None
+
+    def turn(self, key: bytes) -> int:
+        """To be noted before the entry is asked for."""
+        return self._turns[hash(key) % TURNS]
+
+    def put(self, copy: Copy, turn: int) -> bool:
+        """Take a copy in, unless its key has had another turn since; whether it was."""
+        if copy.weight > self._most_bytes:
+            return False
+        with self._lock:
+            if self._turns[hash(copy.key) % TURNS] != turn:
+                return False
+            known = self.by_key.get(copy.key)
+            if known is not None:
+                self._remove(known)
+            while len(self.by_key) >= self._most_entries or self.weight + copy.weight > self._most_bytes:
+                self._remove(self._unread())
+                self.evicted += 1
+            self._append(copy)
+            return True
+
+    def drop(self, keys: Iterable[bytes]) -> int:
+        """Let go of these and give them a new turn; how many were there."""
+        dropped = 0
+        with self._lock:
+            for key in keys:
+                self._turns[hash(key) % TURNS] = self._new_turn()
+                copy = self.by_key.get(key)
+                if copy is not None:
+                    self._remove(copy)
+                    dropped += 1
+        return dropped
+
+    def drop_under(self, stems: tuple[bytes, ...]) -> int:
+        """Let go of every key that begins like this; all keys have a new turn."""
+        with self._lock:
+            self._turns = [self._new_turn()] * TURNS
+            under = [copy for key, copy in self.by_key.items() if key.startswith(stems)]
+            for copy in under:
+                self._remove(copy)
+        return len(under)
+
+    def clear(self) -> dict[bytes, Copy]:
+        """Let go of everything and give all keys a new turn; what was there."""
+        with self._lock:
+            self._turns = [self._new_turn()] * TURNS
+            held = dict(self.by_key)
+            self.by_key.clear()
+            self._oldest = self._newest = self._hand = None
+            self.weight = 0
+        return held
+
+    def _append(self, copy: Copy) -> None:
+        self.by_key[copy.key] = copy
+        self.weight += copy.weight
+        copy.older = self._newest
+        if self._newest is not None:
+            self._newest.newer = copy
+        else:
+            self._oldest = copy
+        self._newest = copy
+
+    def _remove(self, copy: Copy) -> None:
+        if self._hand is copy:
+            self._hand = copy.newer
+        if copy.older is not None:
+            copy.older.newer = copy.newer
+        else:
+            self._oldest = copy.newer
+        if copy.newer is not None:
+            copy.newer.older = copy.older
+        else:
+            self._newest = copy.older
+        del self.by_key[copy.key]
+        self.weight -= copy.weight
+
+    def _unread(self) -> Copy:
+        """Where the hand stops: the next copy that was not read since it came by."""
+        copy = self._hand or self._oldest
+        while copy is not None and copy.read:
+            copy.read = False
+            copy = copy.newer or self._oldest
+        assert copy is not None, "asked for only while there are copies"
+        self._hand = copy
+        return copy
