@@ -62,4 +62,7 @@ def _engine(namespace: Warmer) -> list[JobInfo]:
         ("revive", REVIVE_EVERY_S, "After a restart or failover of Redis, makes what is kept warm due anew."),
         ("reap", REAP_EVERY_S, "Clears away records of what nobody reads, loads or waits for any more."),
     ]
+    if verify_s := namespace.settings.verify_interval:
+        about = "Holds an entry, drawn by chance, against the database, and logs what differs."
+        told.append(("verify", verify_s, about))
     return [JobInfo(name, "engine", f"every {period_s:g} s", None, what) for name, period_s, what in told]

@@ -25,6 +25,7 @@ from warmer.scheduler.jobs import FIRINGS_EVERY_S, REAP_EVERY_S, REVIVE_EVERY_S
 from warmer.scheduler.reap import Reaper
 from warmer.scheduler.revive import Reviver
 from warmer.scheduler.sweep import Send, Sweeper, prepare, send_messages
+from warmer.verify import Audit
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -96,13 +97,17 @@ class Scheduler:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
         sweep_s = self._namespace.settings.sweep_interval
-        for name, period_s, job in (
+        engine: list[tuple[str, float, Callable[[], object]]] = [
             ("sweep", sweep_s, self._sweeper.sweep),
             ("runs", sweep_s, self._firings.send_runs),
             ("firings", FIRINGS_EVERY_S, self._firings.look_at_all),
             ("revive", REVIVE_EVERY_S, self._reviver.step),
             ("reap", REAP_EVERY_S, self._reaper.step),
-        ):
+        ]
+        if verify_s := self._namespace.settings.verify_interval:
+            audit = Audit(self._namespace.runtime(), list(self._namespace.readings.values()))
+            engine.append(("verify", verify_s, audit.step))
+        for name, period_s, job in engine:
             guarded, now = partial(self._guarded, name, job), datetime.now(UTC)
             timer.add_job(guarded, "interval", seconds=period_s, id=name, next_run_time=now)
         for plan in self._namespace.plans.values():

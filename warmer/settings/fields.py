@@ -206,6 +206,13 @@ class Settings:
         "How many near copies a process may keep, whatever their size.",
         low="As with `near_max_bytes`.",
         high="Many small copies take more memory than their bytes say.",
+    verify_interval: float = setting(
+        0.0,
+        Seconds(0, 86400),
+        "How often each scheduler holds an entry, drawn by chance, against the database (`warmer verify`).",
+        low="Loads that serve no reader.",
+        high="What nothing invalidates is found later, or not at all.",
+        special="0: never.",
     )
     flower_password: str | None = setting(
         None,
