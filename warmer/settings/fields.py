@@ -206,6 +206,7 @@ class Settings:
         "How many near copies a process may keep, whatever their size.",
         low="As with `near_max_bytes`.",
         high="Many small copies take more memory than their bytes say.",
+    )
     verify_interval: float = setting(
         0.0,
         Seconds(0, 86400),
