@@ -73,12 +73,15 @@ def test_each_kind_of_invalidation_purges_its_names(shop: Warmer, cache: Recordi
         (lambda: shop.invalidate_tags("month:3"), "g:month:3"),
     ]
     for call, name in calls:
-        cache.asked.clear()
         prices(3)
+        wait_until(lambda: cache.asked, description="the purge after the load")
+        cache.asked.clear()
         call()
 
         assert cache.asked == [[f"{shop.namespace}/{name}"]]
-    cache.asked.clear()
+        cache.asked.clear()
+    orders(1)
+    orders.refresh(1)
     shop.forget(user_id=1)
     assert cache.asked == []
 
@@ -92,10 +95,29 @@ def test_a_purge_is_sent_when_the_entries_are_gone(shop: Warmer, cache: Recordin
 
     prices(3)
     found: list[Any] = []
+    wait_until(lambda: cache.asked, description="the purge after the load")
     cache.purge = lambda keys, /: found.append(prices.bind(3).entry())  # type: ignore[method-assign]
     shop.invalidate_tags("all")
 
     assert found == [None]
+
+
+def test_a_refresh_purges_only_what_it_changed(shop: Warmer, cache: Recording) -> None:
+    """A refresh that finds the same result leaves pages be; one that finds another purges them."""
+    price = [5]
+
+    @shop.cached(ttl=60, name="prices", version="1", tags=("all",))
+    def prices(month: int) -> int:
+        return price[0]
+
+    prices(3)
+    wait_until(lambda: len(cache.asked) == 1, description="the purge after the first load")
+    prices.refresh(3)
+    price[0] = 6
+    prices.refresh(3)
+    wait_until(lambda: len(cache.asked) == 2, description="the purge after the changed refresh")
+
+    assert cache.asked[1] == [f"{shop.namespace}/e:prices:3"]
 
 
 def _purges(cache: Recording, counts: dict[str, int], **times: float) -> Purges:

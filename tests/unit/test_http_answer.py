@@ -14,7 +14,7 @@ GET = Request("GET")
 BOARD = Part(seed="board 7", age_s=20.9, fresh_s=39.1, grace_s=60.0, keys=("w/g:day", "w/q:board"))
 WAITING = replace(BOARD, browser_s=10.0)
 STALE = replace(BOARD, fresh_s=0.0, browser_s=10.0)
-UNSTORED = replace(BOARD, seed="", fresh_s=0.0)
+UNSTORED = replace(BOARD, seed="", fresh_s=0.0, grace_s=0.0)
 MINE = replace(BOARD, seed="mine 8", private=True, browser_s=10.0, keys=())
 SECRET = replace(MINE, sensitive=True)
 HTML: Headers = [("Content-Type", "text/html"), ("Content-Length", "12")]

@@ -48,6 +48,11 @@ def is_tag(name: str) -> bool:
     return name.startswith("g:")
 
 
+def is_owner(name: str) -> bool:
+    """Whether a name is an identity's."""
+    return name.startswith("o:")
+
+
 def tag_of(name: str) -> str:
     """The tag of a tag's name."""
     return name[2:]

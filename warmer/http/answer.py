@@ -112,7 +112,7 @@ def _to_all(whole: Part, dialect: Dialect | None) -> dict[str, str]:
     if dialect is None:
         return told
     keys = fit(whole.keys, dialect.separator)
-    if not keys or whole.fresh_s < 1 or not whole.seed:
+    if not keys or whole.fresh_s < 1:
         return told | {dialect.control: "no-store"}
     stale = f"stale-while-revalidate={int(whole.grace_s)}, stale-if-error={int(whole.grace_s)}"
     kept = f"max-age={_until(whole, whole.fresh_s)}"

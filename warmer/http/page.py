@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from warmer.core.names import is_owner
 from warmer.entry import Entry
 from warmer.errors import HeadersSent
 from warmer.http.answer import Dialect, Headers, Request, answer
@@ -30,11 +31,10 @@ class Page:
         """The response shows this entry. Raises HeadersSent when they say already what it is made of."""
         if self._sent:
             raise HeadersSent(handle.query)
-        reading = handle._reading
-        purges = reading.runtime_of().purges
-        if purges is not None:
-            self._dialect = purges.dialect
-        self._parts.append(_part(handle, entry, keyed=purges is not None))
+        runtime = handle._reading.runtime_of()
+        if runtime.purges is not None:
+            self._dialect = runtime.purges.dialect
+        self._parts.append(_part(handle, entry, runtime.settings.namespace if runtime.purges else None))
 
     def answer(
         self, method: str, asked: Mapping[str, str], status: int, headers: Headers, version: str
@@ -58,57 +58,37 @@ def read(handle: Handle[R]) -> R:
     Outside of a request, or without an adapter around the application, just the value. Raises what
     `handle.read()` does, and HeadersSent.
     """
-    entry = handle.read()
-    page = current.get()
-    if page is not None:
-        page.note(handle, _confirmed(entry, handle.entry) if _is_unsure(entry) else entry)
-    return entry.value
+    return _noted(handle, handle.read())
 
 
 async def aread(handle: Handle[R]) -> R:
     """`read`, from asyncio."""
-    entry = await handle.aread()
+    return _noted(handle, await handle.aread())
+
+
+def _noted(handle: Handle[R], entry: Entry[R]) -> R:
     page = current.get()
     if page is not None:
-        noted = entry
-        if _is_unsure(entry):
-            stored = await handle.aentry()
-            noted = _confirmed(entry, lambda: stored)
-        page.note(handle, noted)
+        page.note(handle, entry)
     return entry.value
 
 
-def _is_unsure(entry: Entry[Any]) -> bool:
-    """Whether it was loaded for this read, and so may not be stored: it may have been invalidated meanwhile.
-
-    Nobody would purge what a shared cache made of that, as the purge may have been sent before.
-    """
-    return entry.state == "loaded" and entry.stamp > 0
-
-
-def _confirmed(entry: Entry[R], look: Any) -> Entry[R]:
-    stored: Entry[R] | None = look()
-    return stored if stored is not None and stored.stamp == entry.stamp else entry
-
-
-def _part(handle: Handle[Any], entry: Entry[Any], *, keyed: bool) -> Part:
+def _part(handle: Handle[Any], entry: Entry[Any], namespace: str | None) -> Part:
+    """namespace: whose keys it carries; None where nothing is purged, so that nobody needs them."""
     reading = handle._reading
-    options, dependencies = reading.options, reading.dependencies
-    private = dependencies.scope is not None
-    stored = entry.state != "loaded"
-    fresh_s = max(0.0, options.ttl_s - entry.age) if stored and entry.fresh else 0.0
+    names, fresh_s = entry.names, entry.ttl_left
+    # A load that has read what is private, in another query, has made something private of it.
+    private = reading.dependencies.scope is not None or any(map(is_owner, names))
     keys: tuple[str, ...] = ()
-    if keyed and not private and not options.sensitive:
-        namespace = reading.runtime_of().settings.namespace
-        names = reading.names_of(handle.params, handle.entry_key).all()
+    if namespace is not None and not private and not reading.options.sensitive:
         keys = tuple(surrogate_key(namespace, name) for name in names)
     return Part(
-        seed=f"{entry.key} {entry.stamp}" if stored else "",
+        seed=f"{entry.key} {entry.etag}" if entry.etag else "",
         age_s=entry.age,
         fresh_s=fresh_s,
-        grace_s=options.grace_s,
-        browser_s=options.browser_max_age_s,
+        grace_s=max(0.0, entry.grace_left - fresh_s),
+        browser_s=reading.options.browser_max_age_s,
         private=private,
-        sensitive=options.sensitive,
+        sensitive=reading.options.sensitive,
         keys=keys,
     )

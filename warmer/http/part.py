@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Part:
     """One entry in a response; or several, combined. Times are seconds.
 
-    seed: changes when the value does, and differs between entries; empty where nothing vouches for the value
-    (it was loaded and not stored). age_s: since it was stored. fresh_s: for which it is still fresh; 0 when
+    seed: changes when the value does, and differs between entries; empty where nothing stands for the value.
+    age_s: since it was stored. fresh_s: for which it is still fresh; 0 when
     it is stale, or not stored. grace_s: for which it may be served stale after that. browser_s: for which a
     browser may show it without asking (`browser_max_age`). keys: by which caches are told to drop it.
     """

@@ -16,9 +16,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from warmer.core.keys import EntryKey
+from warmer.core.names import is_owner
 from warmer.errors import mask
 from warmer.http.answer import SURROGATE, Dialect
 from warmer.http.keys import surrogate_key
+from warmer.runtime.contract import Loadable
 
 log = logging.getLogger("warmer")
 
@@ -67,7 +70,7 @@ class Purges:
 
     def soon(self, names: Iterable[str]) -> int:
         """Purge what stands under these names, without waiting. What is private is in no shared cache."""
-        keys = [surrogate_key(self._namespace, name) for name in names if not name.startswith("o:")]
+        keys = [surrogate_key(self._namespace, name) for name in names if not is_owner(name)]
         with self._changed:
             if not keys or self._closed:
                 return self._done
@@ -81,6 +84,11 @@ class Purges:
                 self._thread.start()
             self._changed.notify_all()
             return self._asked
+
+    def changed(self, query: Loadable, _: EntryKey, names: Sequence[str]) -> None:
+        """Purge an entry whose refresh has found another result; its own name is the first."""
+        if not query.options.sensitive and not any(map(is_owner, names)):
+            self.soon(names[:1])
 
     def close(self) -> None:
         """Send what is left once more, at once, and end."""
