@@ -13,7 +13,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 SOURCES := $(wildcard warmer tasks schedules demo benchmarks tests)
 
-.PHONY: help setup demo test check bench clean distclean redis-server
+.PHONY: help setup demo test check bench clean distclean redis-server varnish
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -21,7 +21,7 @@ help:  ## Show this list.
 demo: $(READY)  ## Warm real queries over 336,776 flights and watch it work (ARGS=--stay keeps it up).
 	@$(VENV)/bin/python -m demo $(ARGS)
 
-test: $(READY) redis-server  ## Run every test, on real servers (WORKERS=2 at a time, ARGS=... for pytest).
+test: $(READY) redis-server varnish  ## Run every test, on real servers (WORKERS=2 at a time, ARGS=... for pytest).
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(READY)  ## Lint, check types and run the unit tests: under a minute.
@@ -46,6 +46,10 @@ distclean: clean  ## Remove .venv and .warmer (the embedded server's data), too.
 # The compatibility tests run on Debian's Redis 7.0 beside the embedded Valkey.
 redis-server:
 	@bash .ci/redis-server
+
+# Pages are purged from a real Varnish.
+varnish:
+	@bash .ci/varnish
 
 # PYTHON=... names the Python to use; by default the first one found that is new enough.
 $(READY): pyproject.toml constraints.txt .ci/setup

@@ -18,6 +18,8 @@ knows of it.
     figures     counts and quantiles of one cache (pure)
     screen      the live table, the summary, the chart
     stage       the processes on which it all runs
+
+Beside all that, `page` is a board for browsers, with a shared cache in front of it: docs/howto/http.md.
 """
 
 from __future__ import annotations

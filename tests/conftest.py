@@ -91,3 +91,17 @@ def redis_binary() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def varnish_binary() -> Path:
+    """The varnishd here; without one the test is skipped, but failed in CI."""
+    from tests.serving.varnish import find_binary
+    from warmer.errors import ServerNotStarted
+
+    try:
+        return find_binary()
+    except ServerNotStarted as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))

@@ -12,7 +12,7 @@ def test_a_commit_under_its_lease_stores_value_and_header(shard: Shard) -> None:
     """The value is there with the lease's stamp, and the header that came back is the one that is stored."""
     token, stamp = shard.lease()
 
-    kind, now, header = shard.commit(
+    kind, now, header, _ = shard.commit(
         UA, token, stamp, payload=b"rows", cost_us=1234, ttl_us=10 * SECOND, grace_us=5 * SECOND
     )
 
@@ -23,6 +23,16 @@ def test_a_commit_under_its_lease_stores_value_and_header(shard: Shard) -> None:
     assert (read.stamp, read.cost_us, read.life) == (stamp, 1234, shard.life)
     assert (read.stored_at, read.fresh_until, read.grace_until) == (now, now + 10 * SECOND, now + 15 * SECOND)
     assert 14_000 < shard.redis.pttl(shard.key(f"e:{UA.member}")) <= 15_000
+
+
+def test_a_commit_says_whether_it_replaced_a_value(shard: Shard) -> None:
+    """What was the first has changed nothing that anybody could have shown."""
+    replies = []
+    for payload in (b"one", b"two", b"two"):
+        token, stamp = shard.lease(newer_than="inf")
+        replies.append(shard.commit(UA, token, stamp, payload=payload)[3])
+
+    assert replies == ["first", "replaced", "replaced"]
 
 
 def test_a_repeated_commit_says_again_that_it_stored(shard: Shard) -> None:

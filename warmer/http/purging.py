@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from warmer.core.keys import EntryKey
 from warmer.core.names import is_owner
 from warmer.errors import mask
 from warmer.http.answer import SURROGATE, Dialect
@@ -85,7 +84,7 @@ class Purges:
             self._changed.notify_all()
             return self._asked
 
-    def changed(self, query: Loadable, _: EntryKey, names: Sequence[str]) -> None:
+    def replaced(self, query: Loadable, names: Sequence[str]) -> None:
         """Purge an entry whose refresh has found another result; its own name is the first."""
         if not query.options.sensitive and not any(map(is_owner, names)):
             self.soon(names[:1])

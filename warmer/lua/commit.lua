@@ -7,8 +7,8 @@
 -- ARGV[15] idle_us     ARGV[16] max_kept   ARGV[17] version   ARGV[18] tokens of the params, "" unless digested
 -- ARGV[19] how many of the names that follow only serve the fence (they need no member list)
 -- ARGV[20..] names
--- returns  {"stored", now, header (64 bytes; flag UNCHANGED: the result is what was stored)} | {"refused", now}
---          | {"lost", now}
+-- returns  {"stored", now, header (64 bytes; flag UNCHANGED: the result is what was stored), "replaced" | "first"}
+--          | {"refused", now} | {"lost", now}
 -- why      a check in Python and then SET could overwrite what a newer holder wrote, or bring back what was invalidated
 local member, token, payload = ARGV[2], ARGV[3], ARGV[5]
 local query = query_of(member)
@@ -30,7 +30,7 @@ if not is_mine(lease) then
     local stored = redis.call('GETRANGE', root .. 'e:' .. member, 0, 63)
     local header = read_header(stored)
     -- The call was repeated because its reply was lost: it did store.
-    if header and header.stamp == stamp and header.life == life then return {'stored', text(now), stored} end
+    if header and header.stamp == stamp and header.life == life then return {'stored', text(now), stored, 'replaced'} end
     return {'lost', text(now)}
   end
   lease = {doomed = true}
@@ -138,4 +138,4 @@ redis.call('HDEL', root .. 'failures', member)
 if tonumber(ARGV[11]) >= 0 then redis.call('INCR', root .. 'settled') end
 if settle_runs(member, 'done', stamp) then redis.call('ZADD', index, text(now), member) end
 wake(member)
-return {'stored', text(now), header}
+return {'stored', text(now), header, before and before.life == life and 'replaced' or 'first'}

@@ -132,7 +132,7 @@ class Load:
             listed=tuple(dict.fromkeys((*self.flight.names.listed, *sorted(loaded.found)))),
         )  # fmt: skip
         try:
-            kind, header = self.runtime.store.commit(self.lease, what)
+            kind, header, replaced = self.runtime.store.commit(self.lease, what)
         except ServerError as exc:
             log.warning("%s was loaded but not stored: %s", self._shown(), exc)
             self.runtime.counts.add("commits_failed")
@@ -145,7 +145,10 @@ class Load:
         if header[1] & UNCHANGED:
             self.runtime.counts.add("commits_unchanged")
         else:
-            self.runtime.changed(self.query, self.flight.entry, (*what.fence_only, *what.listed))
+            names = (*what.fence_only, *what.listed)
+            self.runtime.changed(self.query, self.flight.entry, names)
+            if replaced and self.runtime.purges is not None:
+                self.runtime.purges.replaced(self.query, names)
         return header + payload
 
     def _release(self) -> None:

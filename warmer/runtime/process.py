@@ -84,8 +84,6 @@ class Runtime:
         self.tasks: set[asyncio.Task[None]] = set()
         self.unanswered: dict[str, str] = {}  # tokens by member
         self.on_change: list[Callable[[Loadable, EntryKey, tuple[str, ...]], None]] = []
-        if self.purges is not None:
-            self.on_change.append(self.purges.changed)
         self._flights: dict[tuple[int, str], Flight] = {}
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)

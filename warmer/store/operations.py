@@ -226,8 +226,11 @@ class Store:
             answers.update((lease.token, _text(answer)) for lease, answer in zip(held, reply, strict=True))
         return answers
 
-    def commit(self, lease: Lease, what: Commit) -> tuple[str, bytes]:
-        """("stored", header) | ("refused", b"") | ("lost", b""): see commit.lua."""
+    def commit(self, lease: Lease, what: Commit) -> tuple[str, bytes, bool]:
+        """("stored", header, whether it replaced a value) | ("refused" | "lost", b"", False).
+
+        See commit.lua.
+        """
         entry = lease.entry
         reply = self._run(
             "commit", entry.shard,
@@ -238,7 +241,9 @@ class Store:
             what.idle_us, what.max_kept, escape(entry.version), entry.params if entry.digested else "",
             len(what.fence_only), *what.fence_only, *what.listed,
         )  # fmt: skip
-        return _text(reply[0]), reply[2] if len(reply) > 2 else b""
+        if len(reply) < 4:
+            return _text(reply[0]), b"", False
+        return _text(reply[0]), reply[2], _text(reply[3]) == "replaced"
 
     def fail(self, lease: Lease, cause: str, jitter: float, keep: str) -> int:
         """End the lease of a failed load; the time before which nobody tries again, 0 if it was lost."""
