@@ -15,6 +15,7 @@ from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_w
 from warmer.reading import Args, Missed, Reading
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import past
+from warmer.writing import Writing
 
 if TYPE_CHECKING:
     from warmer.runs import Run
@@ -172,6 +173,10 @@ class Handle(Generic[R]):
         """`invalidate`, from asyncio."""
         return await self._reading.runtime_of().on_thread(self.invalidate)
 
+    def writing(self) -> Writing[R]:
+        """A write of what it is loaded from, whose new value can be put: `with one.writing() as writing:`."""
+        return Writing(self._reading, self._args)
+
 
 class Query(Generic[P, R]):
     """A query under `@warmer.cached(...)`: call it and get the value, from the cache or loaded."""
@@ -243,6 +248,10 @@ class Query(Generic[P, R]):
     async def ainvalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
         """`invalidate`, from asyncio."""
         return await self.bind(*args, **kwargs).ainvalidate()
+
+    def writing(self, *args: P.args, **kwargs: P.kwargs) -> Writing[R]:
+        """A write of what an entry is loaded from, whose new value can be put: see `warmer.writing`."""
+        return self.bind(*args, **kwargs).writing()
 
     def invalidate_where(self, **some: Any) -> int:
         """Drop every entry with these values for these params; how many went."""

@@ -62,6 +62,21 @@ class WrongArguments(CallError):
 
 
 @error
+class NothingToPut(CallError):
+    """A value is put outside of the write that it came from."""
+
+    query: str
+
+    def message(self) -> str:
+        """Say what a value needs to be put."""
+        return (
+            f"{self.query}: put() works only inside `with query.writing(...) as writing:`. Nothing was "
+            "stored or changed. The block tells whether somebody else wrote at the same time: open it before "
+            "the write, and put the value after its commit."
+        )
+
+
+@error
 class UnknownQuery(CallError):
     """No query of this name is registered in this process."""
 

@@ -9,13 +9,16 @@ from importlib.resources import files
 _SHARED = {
     "remove": ("_remove.lua",),
     "invalidate": ("_fence.lua", "_remove.lua"),
+    "put": ("_fence.lua", "_remove.lua"),
     "stamp": ("_fence.lua",),
     "fire": ("_run.lua",),
     "start_run": ("_run.lua",),
 }
 
 # What ends something must work on a server that is full, an invalidation above all. They write a few bytes.
-_DESPITE_FULL_MEMORY = frozenset({"extend", "fail", "invalidate", "release", "remove", "stamp", "unclaim"})
+_DESPITE_FULL_MEMORY = frozenset(
+    {"extend", "fail", "invalidate", "put", "release", "remove", "stamp", "unclaim"}
+)
 
 
 @cache

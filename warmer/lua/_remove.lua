@@ -60,3 +60,14 @@ local function remove(member, stamp, stale_us)
   doom(member, stamp)
   return went, there
 end
+
+-- Removes one entry in every version of its query; how many values went. version: of the caller.
+local function remove_entry(query, tail, version, stamp, stale_us)
+  local versions, removed, seen = redis.call('ZRANGE', root .. 'versions:' .. query, 0, -1), 0, false
+  for _, known in ipairs(versions) do seen = seen or known == version end
+  if not seen then versions[#versions + 1] = version end
+  for _, known in ipairs(versions) do
+    if remove(query .. '@' .. known .. tail, stamp, stale_us) then removed = removed + 1 end
+  end
+  return removed
+end

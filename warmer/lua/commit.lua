@@ -53,7 +53,8 @@ end
 
 -- Recent waits and costs of the query, for the lead: a high quantile of what was measured, this load among it.
 local recent = root .. 'recent:' .. query
-redis.call('LPUSH', recent, ARGV[11] .. ' ' .. ARGV[7])
+-- (What a writer puts was not loaded, and costs nothing.)
+if tonumber(ARGV[7]) > 0 then redis.call('LPUSH', recent, ARGV[11] .. ' ' .. ARGV[7]) end
 redis.call('LTRIM', recent, 0, 31)
 local waits, costs = {}, {}
 for _, sample in ipairs(redis.call('LRANGE', recent, 0, -1)) do

@@ -11,10 +11,5 @@
 -- why      an old process and a new one invalidate each other's entries
 local stamp = next_stamp()
 raise_fence(stamp, 2, 2, tonumber(ARGV[7]), tonumber(ARGV[8]))
-local versions, removed, seen = redis.call('ZRANGE', root .. 'versions:' .. ARGV[3], 0, -1), 0, false
-for _, version in ipairs(versions) do seen = seen or version == ARGV[6] end
-if not seen then versions[#versions + 1] = ARGV[6] end
-for _, version in ipairs(versions) do
-  if remove(ARGV[3] .. '@' .. version .. ARGV[4], stamp, tonumber(ARGV[5])) then removed = removed + 1 end
-end
+local removed = remove_entry(ARGV[3], ARGV[4], ARGV[6], stamp, tonumber(ARGV[5]))
 return {'removed', text(now), removed, text(stamp)}

@@ -25,6 +25,8 @@ CHUNK = 100
 # Names' stamps are let go past either; what a floor then refuses is a load older than a day.
 FENCE_NAMES = 200_000
 FENCE_AGE_US = 86_400_000_000
+# Between a put and its commit is one trip; whoever dies there keeps no load waiting for long.
+PUT_LEASE_US = 2_000_000
 PROTOCOL = 1
 
 _T = TypeVar("_T")
@@ -301,6 +303,25 @@ class Store:
                 )[2],
             )
         )
+
+    def put(
+        self, entry: EntryKey, names: Sequence[str], stale_us: int, since: int, token: str
+    ) -> tuple[int, int | None]:
+        """Invalidate one entry whose writer has its new value: see put.lua.
+
+        names: its own first. since: a stamp from before the write. Returns how many values went, and the
+        stamp of the lease under which the new one may be committed; None if it may not.
+        """
+
+        def once() -> Any:
+            return self._run(
+                "put", entry.shard, names[0], escape(entry.query), entry.tail, stale_us,
+                escape(entry.version), FENCE_NAMES, FENCE_AGE_US, since, token,
+                PUT_LEASE_US, *names,
+            )  # fmt: skip
+
+        reply = self.confirmed(names[:1], once)
+        return int(reply[2]), int(reply[3]) if _text(reply[0]) == "granted" else None
 
     def stamp_names(self, names: Sequence[str]) -> list[int]:
         """Raise the fence of these names in every shard. Returns each shard's stamp."""

@@ -1,7 +1,8 @@
 """Readers check that they never read below what was invalidated before they began.
 
 The source of truth is shared memory: a version for each row, raised by one writer each. A writer raises
-the version, invalidates (by key, by part, by tag, the whole query), and only then raises the row's *floor*.
+the version, invalidates (by key, by part, by tag, the whole query, or by putting the new value), and only
+then raises the row's *floor*.
 A reader notes the floor, reads through the cache, and a value below the floor is a stale read: promise 1,
 with nothing of Warmer's in the check. Loads read the version first and then take a random time, so that most
 of them are overtaken.
@@ -21,7 +22,7 @@ from tests.faults.races.seams import SEAMS
 from warmer import Warmer
 from warmer.errors import ReadError, ServerError
 
-HOW = ("key", "part", "tag", "all")
+HOW = ("key", "part", "tag", "all", "put")
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,12 @@ def write(race: Race, shared: Shared, rows: Sequence[int], seed: int) -> None:
     races, row = namespace(race, shared)
     dice = random.Random(f"{race.seed} writer {seed}")
     while not shared.stop.wait(dice.random() * 2 * race.pace_s):
-        number = dice.choice(rows)
+        number, how = dice.choice(rows), dice.choice(HOW)
+        if how == "put":
+            _put(shared, row, number)
+            continue
         shared.versions[number] += 1
-        version, how = shared.versions[number], dice.choice(HOW)
+        version = shared.versions[number]
         if how == "key":
             row.invalidate(number % 3, number)
         elif how == "part":
@@ -154,6 +158,16 @@ def write(race: Race, shared: Shared, rows: Sequence[int], seed: int) -> None:
         shared.floors[number] = version
         shared.add(WRITES, 1)
     races.close()
+
+
+def _put(shared: Shared, row: Any, number: int) -> None:
+    """Raise a row's version, and put its new value."""
+    with row.writing(number % 3, number) as writing:
+        shared.versions[number] += 1
+        version = shared.versions[number]
+        writing.put([number, version])
+    shared.floors[number] = version
+    shared.add(WRITES, 1)
 
 
 def run(race: Race, limit_s: float = 600) -> Verdict:
