@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from warmer.core.keys import EntryKey
+from warmer.driving import Steps, adrive, drive
 from warmer.entry import Entry
 from warmer.errors import CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
@@ -34,9 +35,9 @@ class Handle(Generic[R]):
 
     __slots__ = ("_args", "_key", "_reading")
 
-    def __init__(self, reading: Reading[R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        self._reading = reading
-        self._key, self._args = reading.keys.key_from(args, dict(kwargs))
+    def __init__(self, reading: Reading[R], key: bytes, args: Args) -> None:
+        """key, args: what the query's key factory makes of a call."""
+        self._reading, self._key, self._args = reading, key, args
 
     def __repr__(self) -> str:
         """The call that it stands for."""
@@ -86,20 +87,7 @@ class Handle(Generic[R]):
         if past.get() is not None:
             return _past_cache(reading, self._key, self._args)
         runtime = reading.runtime_of()
-        found = reading.peek(runtime, self._key, self._args)
-        return found if isinstance(found, Entry) else self._read_on(found, _miss(reading, miss))
-
-    def _read_on(self, missed: Missed, miss: str) -> Entry[R]:
-        """Have it loaded, or wait for whoever loads it; what turns out unreadable is loaded anew, once."""
-        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
-        for _ in range(MOST_TRIES):
-            outcome = runtime.join(reading, *reading.wish(self._args, missed, miss)).result()
-            waited_s = time.monotonic() - began
-            got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
-            if isinstance(got, Entry):
-                return got
-            missed = got
-        raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
+        return drive(runtime, self._read(runtime, miss))
 
     async def aget(self, *, miss: str | None = None) -> R:
         """`get`, from asyncio."""
@@ -112,58 +100,65 @@ class Handle(Generic[R]):
         if past.get() is not None:
             return await _apast_cache(reading, self._key, self._args)
         runtime = reading.runtime_of()
-        found = await runtime.on_thread(reading.peek, runtime, self._key, self._args)
-        return found if isinstance(found, Entry) else await self._aread_on(found, _miss(reading, miss))
+        return await adrive(runtime, self._read(runtime, miss))
 
-    async def _aread_on(self, missed: Missed, miss: str) -> Entry[R]:
-        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
+    def _read(self, runtime: Runtime, miss: str | None) -> Steps[Entry[R]]:
+        (seen,) = yield from self._reading.peeking(runtime, [(self._key, self._args)])
+        if isinstance(seen, Missed):
+            return (yield from self._read_on(runtime, seen, _miss(self._reading, miss)))
+        return self._reading.entry_of(self._key, self._args, seen)
+
+    def _read_on(self, runtime: Runtime, missed: Missed, miss: str) -> Steps[Entry[R]]:
+        """Have it loaded, or wait for whoever loads it; what turns out unreadable is loaded anew, once."""
+        reading, began = self._reading, time.monotonic()
         for _ in range(MOST_TRIES):
-            joined = runtime.join(reading, *reading.wish(self._args, missed, miss))
-            outcome = await asyncio.wrap_future(joined)
+            outcome = yield runtime.join(reading, *reading.wish(self._args, missed, miss))
             waited_s = time.monotonic() - began
             got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
             if isinstance(got, Entry):
                 return got
             missed = got
-        raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
+        raise self._unreadable()
 
     def entry(self) -> Entry[R] | None:
         """What is stored, if it may be served; never loads, and asks for no refresh of what is missing."""
-        reading = self._reading
-        reading.check_identity(self._args)
-        found = reading.peek(reading.runtime_of(), self._key, self._args)
-        return found if isinstance(found, Entry) else None
+        self._reading.check_identity(self._args)
+        runtime = self._reading.runtime_of()
+        return drive(runtime, self._entry(runtime))
 
     async def aentry(self) -> Entry[R] | None:
         """`entry`, from asyncio."""
-        return await self._reading.runtime_of().on_thread(self.entry)
+        self._reading.check_identity(self._args)
+        runtime = self._reading.runtime_of()
+        return await adrive(runtime, self._entry(runtime))
+
+    def _entry(self, runtime: Runtime) -> Steps[Entry[R] | None]:
+        (seen,) = yield from self._reading.peeking(runtime, [(self._key, self._args)])
+        return None if isinstance(seen, Missed) else self._reading.entry_of(self._key, self._args, seen)
 
     def refresh(self) -> R:
         """Load it anew, by a load that begins after this call. Other readers go on with the old value."""
-        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
-        outcome = self._join_refresh(runtime).result()
-        return self._refreshed(
-            reading.settle(runtime, self._key, self._args, outcome, time.monotonic() - began)
-        )
+        runtime = self._reading.runtime_of()
+        return drive(runtime, self._refresh(runtime))
 
     async def arefresh(self) -> R:
         """`refresh`, from asyncio."""
-        reading, runtime, began = self._reading, self._reading.runtime_of(), time.monotonic()
-        outcome = await asyncio.wrap_future(self._join_refresh(runtime))
-        return self._refreshed(
-            reading.settle(runtime, self._key, self._args, outcome, time.monotonic() - began)
-        )
+        runtime = self._reading.runtime_of()
+        return await adrive(runtime, self._refresh(runtime))
 
-    def _join_refresh(self, runtime: Runtime) -> Future[Outcome]:
-        reading = self._reading
+    def _refresh(self, runtime: Runtime) -> Steps[R]:
+        reading, began = self._reading, time.monotonic()
         reading.check_identity(self._args)
         reader = Reader(newer_than=None, insist=True, servable=False)
-        return runtime.join(reading, self.entry_key, self.params, reader)
-
-    def _refreshed(self, got: Entry[R] | Missed) -> R:
+        outcome = yield runtime.join(reading, self.entry_key, self.params, reader)
+        waited_s = time.monotonic() - began
+        got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
         if isinstance(got, Entry):
             return got.value
-        raise CorruptEntry(f"what was just loaded under {self.key} can't be read back")
+        raise self._unreadable()
+
+    def _unreadable(self) -> CorruptEntry:
+        return CorruptEntry(f"what was just loaded under {self.key} can't be read back")
 
     def invalidate(self) -> int:
         """Drop it: no read that begins later returns what was loaded before. Returns how many values went."""
@@ -184,6 +179,7 @@ class Query(Generic[P, R]):
     def __init__(self, reading: Reading[R]) -> None:
         self._reading = reading
         self._key_from = reading.keys.key_from
+        self._near = bool(reading.options.near_s)
         self.__name__ = getattr(reading.fn, "__name__", reading.name)
         self.__qualname__ = getattr(reading.fn, "__qualname__", reading.name)
         self.__doc__ = reading.fn.__doc__
@@ -215,11 +211,26 @@ class Query(Generic[P, R]):
 
         Raises ParamError (nothing was read), LoadFailed, LoadTimeout, WaitTimeout, TooManyLoads, CacheMiss.
         """
-        return self.bind(*args, **kwargs).read().value
+        # What `bind(...).get()` does, without what is not wanted of it: this is the path of every hit.
+        reading = self._reading
+        key, canonical = self._key_from(args, kwargs)
+        if self._near:
+            return Handle(reading, key, canonical).get()
+        if reading.scoped:
+            reading.check_identity(canonical)
+        if past.get() is not None:
+            return _past_cache(reading, key, canonical).value
+        runtime = reading.runtime_of()
+        seen = reading.hit(runtime, key, canonical, *runtime.store.fetch(key))
+        if not isinstance(seen, Missed):
+            value: R = seen[0]
+            return value
+        on = Handle(reading, key, canonical)._read_on(runtime, seen, reading.options.miss)
+        return drive(runtime, on).value
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """A typed handle on one entry."""
-        return Handle(self._reading, args, kwargs)
+        return Handle(self._reading, *self._key_from(args, kwargs))
 
     def read(self, *args: P.args, **kwargs: P.kwargs) -> Entry[R]:
         """The value with its age and state, read through."""
@@ -227,7 +238,21 @@ class Query(Generic[P, R]):
 
     async def aget(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The value, from asyncio."""
-        return (await self.bind(*args, **kwargs).aread()).value
+        reading = self._reading
+        key, canonical = self._key_from(args, kwargs)
+        if self._near:
+            return await Handle(reading, key, canonical).aget()
+        if reading.scoped:
+            reading.check_identity(canonical)
+        if past.get() is not None:
+            return (await _apast_cache(reading, key, canonical)).value
+        runtime = reading.runtime_of()
+        seen = reading.hit(runtime, key, canonical, *await runtime.afetch(key))
+        if not isinstance(seen, Missed):
+            value: R = seen[0]
+            return value
+        on = Handle(reading, key, canonical)._read_on(runtime, seen, reading.options.miss)
+        return (await adrive(runtime, on)).value
 
     async def aread(self, *args: P.args, **kwargs: P.kwargs) -> Entry[R]:
         """The value with its age and state, from asyncio."""
@@ -278,15 +303,7 @@ class Query(Generic[P, R]):
         if past.get() is not None:
             return [handle.get() for handle in handles]
         runtime = self._reading.runtime_of()
-        found = self._found(handles)
-        began = time.monotonic()
-        waits = self._join_missing(handles, found)
-        for at, future in waits.items():
-            outcome, waited_s = future.result(), time.monotonic() - began
-            handle = handles[at]
-            got = self._reading.settle(runtime, handle._key, handle._args, outcome, waited_s)
-            found[at] = got if isinstance(got, Entry) else handle.read()
-        return [entry.value for entry in found if isinstance(entry, Entry)]
+        return drive(runtime, self._many(runtime, handles))
 
     async def aget_many(self, calls: Iterable[Any]) -> list[R]:
         """`get_many`, from asyncio."""
@@ -294,15 +311,7 @@ class Query(Generic[P, R]):
         if past.get() is not None:
             return [await handle.aget() for handle in handles]
         runtime = self._reading.runtime_of()
-        found = await runtime.on_thread(self._found, handles)
-        began = time.monotonic()
-        waits = self._join_missing(handles, found)
-        for at, future in waits.items():
-            outcome, waited_s = await asyncio.wrap_future(future), time.monotonic() - began
-            handle = handles[at]
-            got = self._reading.settle(runtime, handle._key, handle._args, outcome, waited_s)
-            found[at] = got if isinstance(got, Entry) else await handle.aread()
-        return [entry.value for entry in found if isinstance(entry, Entry)]
+        return await adrive(runtime, self._many(runtime, handles))
 
     def warm(self, calls: Iterable[Any]) -> Run:
         """Queue a run that loads these entries in workers; see `get_many` for the forms."""
@@ -310,37 +319,45 @@ class Query(Generic[P, R]):
 
         return start_run(self._reading.runtime_of(), f"by hand: {self.name}", self._handles(calls))
 
-    def _found(self, handles: list[Handle[R]]) -> list[Entry[R] | Missed]:
+    def _many(self, runtime: Runtime, handles: list[Handle[R]]) -> Steps[list[R]]:
+        """The values of many entries; what is missing is loaded side by side."""
         reading = self._reading
-        runtime = reading.runtime_of()
-        for handle in handles:
-            reading.check_identity(handle._args)
-        return reading.peek_many(runtime, [(handle._key, handle._args) for handle in handles])
-
-    def _join_missing(
-        self, handles: list[Handle[R]], found: list[Entry[R] | Missed]
-    ) -> dict[int, Future[Outcome]]:
-        reading, runtime = self._reading, self._reading.runtime_of()
-        waits = {}
-        for at, handle in enumerate(handles):
-            missed = found[at]
-            if isinstance(missed, Missed):
-                entry, params, reader = reading.wish(handle._args, missed, reading.options.miss)
-                waits[at] = runtime.join(reading, entry, params, reader)
-        return waits
+        found = yield from reading.peeking(runtime, [(handle._key, handle._args) for handle in handles])
+        values: list[Any] = [None if isinstance(seen, Missed) else seen[0] for seen in found]
+        waits: dict[int, Future[Outcome]] = {}
+        began = time.monotonic()
+        try:
+            for at, (handle, seen) in enumerate(zip(handles, found, strict=True)):
+                if isinstance(seen, Missed):
+                    waits[at] = runtime.join(reading, *reading.wish(handle._args, seen, reading.options.miss))
+            for at, future in waits.items():
+                outcome, handle = (yield future), handles[at]
+                waited_s = time.monotonic() - began
+                got = reading.settle(runtime, handle._key, handle._args, outcome, waited_s)
+                if isinstance(got, Missed):
+                    got = yield from handle._read_on(runtime, got, reading.options.miss)
+                values[at] = got.value
+        finally:
+            for future in waits.values():
+                future.cancel()  # where one has failed or the reader has gone, nobody waits for the rest
+        return values
 
     def _handles(self, calls: Iterable[Any]) -> list[Handle[R]]:
         if isinstance(calls, (str, bytes, Mapping)):
             raise NotACall(self.name, show(calls))
-        return [self._handle(call) for call in calls]
+        handles = [self._handle(call) for call in calls]
+        if self._reading.scoped:
+            for handle in handles:
+                self._reading.check_identity(handle._args)
+        return handles
 
     def _handle(self, call: Any) -> Handle[R]:
         if isinstance(call, Handle) and call._reading is self._reading:
             return call
         if isinstance(call, Mapping):
-            return Handle(self._reading, (), call)
+            return Handle(self._reading, *self._key_from((), dict(call)))
         if isinstance(call, (tuple, list)):
-            return Handle(self._reading, tuple(call), {})
+            return Handle(self._reading, *self._key_from(tuple(call), {}))
         raise NotACall(self.name, show(call))
 
 

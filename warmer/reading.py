@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, read_times
+from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, Times, read_times
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.params import Misfit
 from warmer.core.payload import front_of
 from warmer.core.values import Codec
 from warmer.dependencies import Dependencies, Names
+from warmer.driving import Steps
 from warmer.entry import Entry, EntryState
-from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ParamError, ServerError, WarmerError
+from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ParamError, WarmerError
 from warmer.options import Options
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import identity, past
+from warmer.store.operations import Found
 
 if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
 
 R = TypeVar("R")
 Args = tuple[Any, ...]
+#: One call: its entry's key, and its canonical arguments.
+Call = tuple[bytes, Args]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class Missed:
 MISSED = Missed()
 UNREADABLE = Missed(None)
 
+#: A value that may be served, the server's time when it was read, the blob it was in (or what stands before
+#: the value there), and its header.
+Seen = tuple[Any, float, bytes, Times]
+
 
 @dataclass(slots=True, eq=False)
 class Reading(Generic[R]):
@@ -54,65 +62,70 @@ class Reading(Generic[R]):
     dependencies: Dependencies
     resources: Mapping[str, Callable[[], Any]]
     runtime_of: Callable[[], Runtime]
+    scoped: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scoped = self.dependencies.scope is not None
 
     # -- the steps of a read
 
-    def hit(self, runtime: Runtime, key: bytes, args: Args, blob: bytes, life: bytes) -> Entry[R] | Missed:
-        """The entry, if what Redis holds may be served now; asks for its refresh when it is due.
+    def peeking(self, runtime: Runtime, calls: list[Call]) -> Steps[list[Seen | Missed]]:
+        """What may be served of these entries, in one round trip."""
+        found, life = yield [key for key, _ in calls]
+        return [
+            self.hit(runtime, key, args, one, life) for (key, args), one in zip(calls, found, strict=True)
+        ]
 
-        A blob that is corrupt, foreign, of an earlier life of the server or of another owner is a miss.
+    def hit(self, runtime: Runtime, key: bytes, args: Args, found: Found, life: bytes) -> Seen | Missed:
+        """What may be served now of what Redis holds; asks for its refresh when it is due.
+
+        A blob that is corrupt, foreign, of an earlier life of the server or of another owner is a miss, as is
+        a server that is away.
         """
-        times = read_times(blob)
+        if type(found) is not bytes:
+            if found is not None:
+                runtime.counts.add("reads_around")
+            return MISSED
+        times = read_times(found)
         if times is None or not 0 < times[2] < 2**53:
             runtime.counts.add("corrupt_entries")
             return UNREADABLE
-        flags, of_life, stamp, stored_at, fresh_until, grace_until, due_at, cost_us, owner = times
+        flags, of_life, stamp, _, _, grace_until, due_at, _, owner = times
         now = runtime.store.now_us()
         if of_life != life or not now < grace_until:
             return MISSED
+        value = self._open(runtime, key, args, found, flags, stamp, owner)
+        if type(value) is Missed:
+            return value
+        if not now < due_at:
+            runtime.ask(self, args, key, int(stamp))
+        return value, now, found, times
+
+    def _open(
+        self, runtime: Runtime, key: bytes, args: Args, blob: bytes, flags: int, stamp: float, owner: bytes
+    ) -> Any:
+        """The value in a blob, counted as read; Missed if it is another's or can't be decoded."""
         if self._is_foreign(owner, args):
             runtime.counts.add("foreign_entries")
             return Missed(int(stamp))
         try:
-            value = self.codec.decode(flags & ~INVALIDATED, memoryview(blob)[HEADER_SIZE:])
+            value = self.codec.decode(flags & ~INVALIDATED, blob, HEADER_SIZE)
         except CorruptEntry:
             runtime.counts.add("corrupt_entries")
             return Missed(int(stamp))
         runtime.tallies.add(key, self.options)
-        state = state_of(now, due_at, fresh_until)
-        if state != "fresh":
-            runtime.ask(self, args, key, int(stamp))
-        age_s = max(0.0, (now - stored_at) / 1e6)
-        front = front_of(flags, blob)
-        return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode(), 0.0, front, (self, args))
+        return value
 
     def _is_foreign(self, owner: bytes, args: Args) -> bool:
         """Whether a blob with this owner in its header is another's."""
-        scoped = self.dependencies.scope is not None or owner != PUBLIC_OWNER
-        return scoped and owner != self.owner_of(self.params(args))
+        return (self.scoped or owner != PUBLIC_OWNER) and owner != self.owner_of(self.params(args))
 
-    def peek(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | Missed:
-        """One GET, and what may be served of it. A server that is away is a miss."""
-        try:
-            blob, life = runtime.store.get(key)
-        except ServerError:
-            runtime.counts.add("reads_around")
-            return MISSED
-        return MISSED if blob is None else self.hit(runtime, key, args, blob, life)
-
-    def peek_many(self, runtime: Runtime, calls: list[tuple[bytes, Args]]) -> list[Entry[R] | Missed]:
-        """`peek` of many entries, in one round trip."""
-        if not calls:
-            return []
-        try:
-            blobs, life = runtime.store.get_many([key for key, _ in calls])
-        except ServerError:
-            runtime.counts.add("reads_around")
-            return [MISSED] * len(calls)
-        return [
-            MISSED if blob is None else self.hit(runtime, key, args, blob, life)
-            for (key, args), blob in zip(calls, blobs, strict=True)
-        ]
+    def entry_of(self, key: bytes, args: Args, seen: Seen) -> Entry[R]:
+        """What a read tells of what it saw."""
+        value, now, blob, (flags, _, stamp, stored_at, fresh_until, _, due_at, cost_us, _) = seen
+        age_s = max(0.0, (now - stored_at) / 1e6)
+        state, front = state_of(now, due_at, fresh_until), front_of(flags, blob)
+        return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode(), 0.0, front, (self, args))
 
     def wish(self, args: Args, missed: Missed, miss: str) -> tuple[EntryKey, dict[str, Any], Reader]:
         """What a reader that found nothing of use joins with. Raises CacheMiss."""
@@ -131,15 +144,9 @@ class Reading(Generic[R]):
         if header is None or not 0 <= header.stamp < 2**53:
             runtime.counts.add("corrupt_entries")
             return UNREADABLE
-        if self._is_foreign(header.owner, args):
-            runtime.counts.add("foreign_entries")
-            return Missed(int(header.stamp))
-        try:
-            value = self.codec.decode(header.flags & ~INVALIDATED, memoryview(outcome.blob)[HEADER_SIZE:])
-        except CorruptEntry:
-            runtime.counts.add("corrupt_entries")
-            return Missed(int(header.stamp))
-        runtime.tallies.add(key, self.options)
+        value = self._open(runtime, key, args, outcome.blob, header.flags, header.stamp, header.owner)
+        if type(value) is Missed:
+            return value
         now = runtime.store.now_us()
         age_s = max(0.0, (now - header.stored_at) / 1e6)
         state: EntryState = "loaded"

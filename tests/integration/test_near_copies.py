@@ -17,6 +17,7 @@ from tests.near_board import copy_of, is_near, kill_tracking, read_until_near
 from tests.remote_board import RemoteBoard
 from warmer import Warmer
 from warmer.errors import IdentityRefused
+from warmer.store.operations import Found
 from warmer.testing import Clock, wait_until
 
 Make = Callable[..., Board]
@@ -152,19 +153,19 @@ def test_an_old_reply_makes_no_copy_after_the_message(near: Board, make_board: M
     """
     read_until_near(near, "EWR")
     assert near.departures("JFK") == 2
-    store, get = near.runtime.store, near.runtime.store.get
+    store, fetch = near.runtime.store, near.runtime.store.fetch
     near.runtime.near.drop([near.departures.bind("JFK").key.encode()])
     writer = near if who == "this process" else make_board()
 
-    def late(key: bytes) -> tuple[bytes | None, bytes]:
-        reply = get(key)
-        store.get = get  # type: ignore[method-assign]
+    def late(key: bytes) -> tuple[Found, bytes]:
+        reply = fetch(key)
+        store.fetch = fetch  # type: ignore[method-assign]
         turn = near.runtime.near._copies.turn(key)
         writer.departures.invalidate("JFK")
         wait_until(lambda: near.runtime.near._copies.turn(key) != turn, description="the message")
         return reply
 
-    store.get = late  # type: ignore[method-assign]
+    store.fetch = late  # type: ignore[method-assign]
 
     assert near.departures("JFK") == 2
     assert copy_of(near) is None

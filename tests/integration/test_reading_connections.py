@@ -138,7 +138,7 @@ def test_no_connection_is_lost_when_the_server_goes_and_comes(namespace: str) ->
         server.kill()
         for _ in range(10):
             with pytest.raises(RedisUnreachable):
-                connections.get([PING])
+                connections.get(PING)
         server.start()
         wait_until(
             lambda: board.departures("JFK") and board.departures.bind("JFK").entry(), description="a hit"
@@ -159,10 +159,10 @@ def test_while_the_server_is_away_reads_do_not_queue_up_to_find_out(namespace: s
         server.kill()
         connections = board.runtime.store.connections
         with pytest.raises(RedisUnreachable):
-            connections.get([PING])
+            connections.get(PING)
 
         with pytest.raises(RedisUnreachable, match="a moment ago"):
-            connections.get([PING])
+            connections.get(PING)
         board.close()
 
 

@@ -101,14 +101,19 @@ def names_in(front: bytes) -> tuple[str, ...]:
         raise CorruptEntry(f"its names can't be read: {broken}") from broken
 
 
-def unpack(flags: int, payload: bytes | bytearray | memoryview, limit_bytes: int) -> memoryview | bytes:
-    """The encoded value in a payload, without a copy unless it is compressed.
+def unpack(
+    flags: int, payload: bytes | bytearray | memoryview, limit_bytes: int, offset: int = 0
+) -> memoryview | bytes:
+    """The encoded value in a payload (from `offset` on), without a copy unless it is compressed.
 
     Raises CorruptEntry when the checksum differs, the frame is broken, or the frame says that it holds more
     than `limit_bytes` (nothing is allocated for it then).
     """
-    body = memoryview(payload)[CHECKSUM_SIZE:]
-    if len(payload) < CHECKSUM_SIZE or crc32(body, flags & _LAYOUT) != _read_checksum(payload)[0]:
+    body = memoryview(payload)[offset + CHECKSUM_SIZE :]
+    if (
+        len(payload) < offset + CHECKSUM_SIZE
+        or crc32(body, flags & _LAYOUT) != _read_checksum(payload, offset)[0]
+    ):
         raise CorruptEntry("its checksum does not match")
     if flags & DIGESTED:
         body = body[DIGEST_SIZE:]

@@ -102,17 +102,22 @@ class Codec:
         digest = payload.digest(self._in_order(value, raw)) if self._digested else b""
         return payload.pack(raw, self._compress_over_bytes, digest, names)
 
-    def decode(self, flags: int, stored: bytes | bytearray | memoryview) -> Any:
-        """The value in a payload, of the annotated type. Raises CorruptEntry, and nothing else."""
-        raw = payload.unpack(flags, stored, self._limit_bytes)
+    def decode(self, flags: int, stored: bytes | bytearray | memoryview, offset: int = 0) -> Any:
+        """The value in a payload (which begins at `offset`), of the annotated type.
+
+        Raises CorruptEntry, and nothing else.
+        """
+        raw = payload.unpack(flags, stored, self._limit_bytes, offset)
         try:
             return self._decode(raw)
         except Exception as broken:
             raise self._corrupt(broken) from broken
 
-    def unpack(self, flags: int, stored: bytes | bytearray | memoryview) -> memoryview | bytes:
+    def unpack(
+        self, flags: int, stored: bytes | bytearray | memoryview, offset: int = 0
+    ) -> memoryview | bytes:
         """The encoded value in a payload: whole, and not compressed any more. Raises CorruptEntry."""
-        return payload.unpack(flags, stored, self._limit_bytes)
+        return payload.unpack(flags, stored, self._limit_bytes, offset)
 
     def decode_raw(self, raw: memoryview | bytes) -> Any:
         """The value in what `unpack` gave. Raises CorruptEntry, and nothing else."""

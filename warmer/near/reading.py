@@ -13,15 +13,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from warmer.core.header import HEADER_SIZE, INVALIDATED, Times, read_times
+from warmer.core.header import HEADER_SIZE, INVALIDATED, Times
+from warmer.core.payload import front_of
+from warmer.driving import Steps
 from warmer.entry import Entry
 from warmer.errors import CorruptEntry, ServerError
 from warmer.near.copies import Copy
 from warmer.near.near import Near, Ticket
 from warmer.near.weight import weigh
-from warmer.reading import MISSED, Args, Missed, Reading, state_of
+from warmer.reading import MISSED, Args, Call, Missed, Reading, Seen
 from warmer.runtime.contract import Outcome
 from warmer.runtime.modes import past
+from warmer.store.operations import Found
 
 if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
@@ -50,33 +53,16 @@ class NearReading(Reading[R]):
 
     # -- the steps of a read
 
-    def peek(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | Missed:
-        """A copy, else one GET."""
-        found = self.look(runtime, key, args)
-        if found is not None:
-            return found
-        ticket = runtime.near.ticket(key, self._stems)
-        try:
-            blob, life = runtime.store.get(key)
-        except ServerError:
-            return self.look_aside(runtime, key, args)
-        return self.answered(runtime, key, args, blob, life, ticket)
-
-    def peek_many(self, runtime: Runtime, calls: list[tuple[bytes, Args]]) -> list[Entry[R] | Missed]:
-        """Copies, and one MGET for the rest."""
+    def peeking(self, runtime: Runtime, calls: list[Call]) -> Steps[list[Seen | Missed]]:
+        """Copies, and one round trip for the rest."""
         near = runtime.near
-        found: list[Entry[R] | Missed | None] = [self.look(runtime, key, args) for key, args in calls]
+        found: list[Seen | Missed | None] = [self.look(runtime, key, args) for key, args in calls]
         rest = [at for at, one in enumerate(found) if one is None]
         if rest:
             tickets = [near.ticket(calls[at][0], self._stems) for at in rest]
-            try:
-                blobs, life = runtime.store.get_many([calls[at][0] for at in rest])
-            except ServerError:
-                for at in rest:
-                    found[at] = self.look_aside(runtime, *calls[at])
-            else:
-                for at, blob, ticket in zip(rest, blobs, tickets, strict=True):
-                    found[at] = self.answered(runtime, *calls[at], blob, life, ticket)
+            blobs, life = yield [calls[at][0] for at in rest]
+            for at, blob, ticket in zip(rest, blobs, tickets, strict=True):
+                found[at] = self.answered(runtime, *calls[at], blob, life, ticket)
         return [one for one in found if one is not None]
 
     def settle(
@@ -88,21 +74,21 @@ class NearReading(Reading[R]):
 
     # -- what is near
 
-    def look(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | None:
+    def look(self, runtime: Runtime, key: bytes, args: Args) -> Seen | None:
         """The copy, if one may be served."""
         self._near = near = runtime.near
         copy = near.live.get(key)
         if copy is None or copy.until <= time.monotonic():
             return None
-        found = self._entry(runtime, copy, args)
+        found = self._seen(runtime, copy, args)
         near.hits += found is not None
         return found
 
-    def look_aside(self, runtime: Runtime, key: bytes, args: Args) -> Entry[R] | Missed:
+    def look_aside(self, runtime: Runtime, key: bytes, args: Args) -> Seen | Missed:
         """The server is away: a copy from before, if `near` has not passed since it was read."""
         copy = runtime.near.aside.get(key)
         if copy is not None and copy.until > time.monotonic():
-            found = self._entry(runtime, copy, args)
+            found = self._seen(runtime, copy, args)
             if found is not None:
                 runtime.counts.add("near_away")
                 return found
@@ -110,15 +96,15 @@ class NearReading(Reading[R]):
         return MISSED
 
     def answered(
-        self, runtime: Runtime, key: bytes, args: Args, blob: bytes | None, life: bytes, ticket: Ticket | None
-    ) -> Entry[R] | Missed:
-        """The entry in a reply to a GET, if it may be served; and kept, with a ticket from before the GET."""
+        self, runtime: Runtime, key: bytes, args: Args, blob: Found, life: bytes, ticket: Ticket | None
+    ) -> Seen | Missed:
+        """What a GET found, if it may be served; and kept, with a ticket from before the GET."""
+        if isinstance(blob, ServerError):
+            return self.look_aside(runtime, key, args)
         runtime.near.reached()
-        if blob is None:
-            return MISSED
         found = self.hit(runtime, key, args, blob, life)
-        if ticket is not None and isinstance(found, Entry):
-            self._keep(runtime, key, found, blob, ticket)
+        if ticket is not None and not isinstance(found, Missed):
+            self._keep(runtime, key, found, ticket)
         return found
 
     def fast(self, key: bytes, args: Args) -> R:
@@ -143,9 +129,8 @@ class NearReading(Reading[R]):
         except CorruptEntry:
             return ABSENT  # type: ignore[no-any-return]
 
-    def _entry(self, runtime: Runtime, copy: Copy, args: Args) -> Entry[R] | None:
-        _, _, stamp, stored_at, fresh_until, _, due_at, cost_us, owner = copy.times
-        if self._is_foreign(owner, args):
+    def _seen(self, runtime: Runtime, copy: Copy, args: Args) -> Seen | None:
+        if self._is_foreign(copy.times[8], args):
             return None
         value = copy.value if self._immutable else self._decoded(copy)
         if value is ABSENT:
@@ -153,29 +138,23 @@ class NearReading(Reading[R]):
         copy.read = True
         runtime.tallies.add(copy.key, self.options)
         now = runtime.store.now_us()
-        state = state_of(now, due_at, fresh_until)
-        if state != "fresh":
-            runtime.ask(self, args, copy.key, int(stamp))
-        age_s = max(0.0, (now - stored_at) / 1e6)
-        name, source = copy.key.decode(), (self, args)
-        return Entry(value, age_s, state, int(stamp), cost_us / 1e6, name, 0.0, copy.front, source)
+        if not now < copy.times[6]:
+            runtime.ask(self, args, copy.key, int(copy.times[2]))
+        return value, now, copy.front, copy.times
 
-    def _keep(self, runtime: Runtime, key: bytes, found: Entry[R], blob: bytes, ticket: Ticket) -> None:
-        times = read_times(blob)
-        assert times is not None, "it was a hit"
+    def _keep(self, runtime: Runtime, key: bytes, found: Seen, ticket: Ticket) -> None:
+        value, _, blob, times = found
         turn, asked_at = ticket
         until, ask_at = self._deadlines(times, asked_at, runtime.store.now_us())
         if until <= asked_at:
             return
-        value, raw = None, None
+        raw, front = None, front_of(times[0], blob)
         if self._immutable:
-            value = found.value
             weight = weigh(value)
         else:
-            raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, memoryview(blob)[HEADER_SIZE:]))
-            weight = len(raw)
-        weight += COPY_BYTES + len(found.front)
-        copy = Copy(key, value, raw, times, found.front, weight, until, ask_at)
+            raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE))
+            value, weight = None, len(raw)
+        copy = Copy(key, value, raw, times, front, weight + COPY_BYTES + len(front), until, ask_at)
         kept = runtime.near.put(copy, turn, times[1])
         runtime.counts.add("near_copies" if kept else "near_refusals")
 

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,9 @@ from warmer.runtime.loads import LoadLoop, serve
 from warmer.runtime.tallies import Tallies
 from warmer.runtime.wakeups import Wakeups
 from warmer.settings import Settings
-from warmer.store.operations import Store
+from warmer.store.lines import Lines
+from warmer.store.operations import Found, Store
+from warmer.store.scripts import pack, packed_get
 
 if TYPE_CHECKING:
     from warmer.http.purging import Purges
@@ -88,6 +90,7 @@ class Runtime:
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
+        self.lines = Lines(self.store.connections, self._threads.submit, settings)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeups = Wakeups(self.store.connections, self.store.roots, self._woken, self._missed)
@@ -149,6 +152,17 @@ class Runtime:
         """
         context = contextvars.copy_context()
         return await asyncio.wrap_future(self._threads.submit(context.run, call, *args))
+
+    async def afetch(self, key: bytes) -> tuple[Found, bytes]:
+        """`Store.fetch`, from any event loop."""
+        return self.store.found(await self.lines.call(packed_get(key)))
+
+    async def afetch_many(self, keys: Sequence[bytes]) -> tuple[list[Found], bytes]:
+        """`Store.fetch_many`, from any event loop."""
+        if len(keys) <= 1:
+            found = [await self.afetch(key) for key in keys]
+            return [one for one, _ in found], found[0][1] if found else b""
+        return self.store.found_many(await self.lines.call(pack("MGET", *keys)), len(keys))
 
     def resync(self) -> None:
         """Learn the server's clock and life anew."""
@@ -231,6 +245,7 @@ class Runtime:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
         self.load_loop.close()
+        self.lines.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.store.close()
 

@@ -1,22 +1,19 @@
 """Connections to the server, and which life of the server each of them knows.
 
-redis-py connects, authenticates, speaks TLS and reconnects; what is left out is its pool, whose lock and
-bookkeeping cost more than the round trip itself. Idle connections wait in a deque, whose `append` and `pop`
-need no lock, so threads that hit share nothing.
+redis-py connects, authenticates and speaks TLS; what is left out is its pool, whose lock and bookkeeping cost
+more than the round trip itself. Idle connections wait in a deque, whose `append` and `pop` need no lock, so
+threads that hit share nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis._parsers.helpers import parse_info
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
 from redis.exceptions import ConnectionError as Disconnected
@@ -26,38 +23,7 @@ from redis.retry import Retry
 
 from warmer.errors import RedisRefused, RedisUnreachable, TooManyConnections, WrongRedisUrl, mask
 from warmer.settings import Settings
-
-NO_LIFE = b"\0" * 8
-
-
-def server_life(info: dict[str, Any]) -> bytes:
-    """8 ASCII bytes that change with a restart (run id) and with a failover (replication id)."""
-    text = f"{info['run_id']} {info['master_replid']}"
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest().encode()
-
-
-class Link:
-    """One connection, with the life of the server it is connected to."""
-
-    __slots__ = ("connection", "life", "round")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.life = NO_LIFE
-        self.round = 0
-
-    def call(self, packed: Sequence[bytes]) -> Any:
-        """Send one packed command and read its reply; an error reply is returned, not raised."""
-        self.connection.send_packed_command(packed, check_health=False)
-        try:
-            return self.connection.read_response(disable_decoding=True)
-        except ResponseError as error:
-            return error
-
-    def connect(self) -> None:
-        """(Re)connect now; `redis_connect_func` learns the life on the way."""
-        self.connection.disconnect()
-        self.connection.connect()
+from warmer.store.links import Link, life_from
 
 
 class Connections:
@@ -71,7 +37,7 @@ class Connections:
             protocol=2,
             socket_timeout=settings.command_timeout,
             socket_connect_timeout=settings.connect_timeout,
-            socket_read_size=262_144,
+            socket_read_size=4096,  # of the handshake: what comes later, the link reads itself
             retry=Retry(NoBackoff(), 0),
             client_name="warmer",
         )
@@ -79,8 +45,9 @@ class Connections:
         self._opened = 0
         self._freed = threading.Condition()
         self._waiting = 0
-        self._round = 0  # raised when a life has changed: every link looks again before its next use
+        self.round = 0  # raised when a life has changed: every link looks again before its next use
         self._away_until = 0.0
+        self._closed = False
 
     def take(self) -> Link:
         """A connected link. Raises RedisUnreachable, or TooManyConnections if none comes free in time."""
@@ -88,7 +55,7 @@ class Connections:
             link = self._idle.pop()
         except IndexError:
             link = self._open()
-        if link.round != self._round or not link.connection.is_connected:
+        if link.round != self.round or link.sock is None:
             try:
                 self.reconnect(link)
             except BaseException:
@@ -99,11 +66,13 @@ class Connections:
     def give(self, link: Link) -> None:
         """Put a link back; one whose reply was not read must have been disconnected."""
         self._idle.append(link)
+        if self._closed:
+            self.close()
         if self._waiting:
             with self._freed:
                 self._freed.notify()
 
-    def get(self, packed: Sequence[bytes]) -> tuple[Any, bytes]:
+    def get(self, packed: bytes) -> tuple[Any, bytes]:
         """One read-only command that may be repeated: its reply, and the life it was read in.
 
         A connection that was cut between two reads is opened again unseen.
@@ -117,9 +86,6 @@ class Connections:
                 return link.call(packed), link.life
         except (Disconnected, TimedOut) as exc:
             raise self.unreachable(exc) from exc
-        except BaseException:
-            link.connection.disconnect()
-            raise
         finally:
             self.give(link)
 
@@ -139,28 +105,30 @@ class Connections:
         """Ask the server for its life; whether it has changed. Raises RedisUnreachable."""
         link = self.take()
         known = link.life
+        at = self.round
         try:
-            self._greet(link.connection, link, on_connect=False)
+            link.learn_life()
         except (Disconnected, TimedOut) as exc:
-            link.connection.disconnect()
             raise self.unreachable(exc) from exc
         except ResponseError as exc:
-            link.connection.disconnect()
+            link.disconnect()
             raise self._refused(exc) from exc
         finally:
             self.give(link)
+        link.round = at
         if link.life != known:
             self.look_again()
         return link.life != known
 
     def look_again(self) -> None:
         """Have every link learn the server's life anew before its next use."""
-        self._round += 1
+        self.round += 1
 
     def close(self) -> None:
-        """Disconnect what is idle."""
+        """Disconnect what is idle, and what is in use once it is given back."""
+        self._closed = True
         while self._idle:
-            self._idle.pop().connection.disconnect()
+            self._idle.pop().disconnect()
 
     def _open(self) -> Link:
         deadline = time.monotonic() + self._settings.command_timeout
@@ -180,41 +148,35 @@ class Connections:
                         )
                 finally:
                     self._waiting -= 1
-        connection = self._class(**self._options)
-        link = Link(connection)
-        connection.redis_connect_func = lambda conn: self._greet(conn, link)
-        return link
-
-    def _greet(self, connection: Any, link: Link, on_connect: bool = True) -> None:
-        if on_connect:
-            connection.on_connect()
-        link.life = self.life_of(connection)
-        link.round = self._round
+        return Link(self._class(**self._options), self._settings.command_timeout)
 
     def life_of(self, connection: Any) -> bytes:
         """Ask the server at the other end of a connection for its life. Raises the driver's errors."""
-        info: dict[str, Any] = {}
-        for section in ("server", "replication"):
+
+        def ask(section: bytes) -> Any:
             connection.send_command("INFO", section, check_health=False)
-            info.update(parse_info(connection.read_response()))
-        return server_life(info)
+            return connection.read_response()
+
+        return life_from(ask)
 
     def reconnect(self, link: Link) -> None:
         """Open the link's connection anew; it stays the caller's. Raises RedisUnreachable, RedisRefused."""
         # While the server is away, one connection attempt in half a second finds out; the rest fail at once.
         if time.monotonic() < self._away_until:
             raise RedisUnreachable(mask(self._settings.redis_url), "it did not answer a moment ago")
+        at = self.round
         try:
             link.connect()
         except (Disconnected, TimedOut, OSError) as exc:
             self._away_until = time.monotonic() + 0.5
             raise self.unreachable(exc) from exc
         except ResponseError as exc:
-            link.connection.disconnect()
+            link.disconnect()
             raise self._refused(exc) from exc
         except BaseException:
-            link.connection.disconnect()
+            link.disconnect()
             raise
+        link.round = at
 
     def unreachable(self, exc: BaseException) -> RedisUnreachable:
         """The error that readers see for a driver's."""

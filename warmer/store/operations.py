@@ -15,10 +15,16 @@ from typing import Any, Literal, TypeVar
 
 from warmer.core.keys import EntryKey, keyspace
 from warmer.core.tokens import escape
-from warmer.errors import InvalidationUnconfirmed, RedisUnreachable, ShardCountDiffers, TooManyConnections
+from warmer.errors import (
+    InvalidationUnconfirmed,
+    RedisUnreachable,
+    ServerError,
+    ShardCountDiffers,
+    TooManyConnections,
+)
 from warmer.settings import Settings
 from warmer.store.connections import Connections
-from warmer.store.scripts import Argument, Scripts
+from warmer.store.scripts import Argument, Scripts, pack, packed_get
 
 # A member costs remove.lua 10 to 30 microseconds of the server: so many hold other clients up for 1 to 3 ms.
 CHUNK = 100
@@ -30,6 +36,8 @@ PUT_LEASE_US = 2_000_000
 PROTOCOL = 1
 
 _T = TypeVar("_T")
+#: What a GET found: a blob, nothing, or that the server is away.
+Found = bytes | ServerError | None
 AcquireKind = Literal["granted", "committed", "handed", "busy", "failed", "soon"]
 
 
@@ -412,12 +420,43 @@ class Store:
     # -- reading
 
     def get(self, key: bytes) -> tuple[bytes | None, bytes]:
-        """The entry's blob and the life it was read in."""
-        return self.scripts.read("GET", key)
+        """The entry's blob and the life it was read in. Raises ServerError."""
+        found, life = self.fetch(key)
+        if isinstance(found, ServerError):
+            raise found
+        return found, life
 
-    def get_many(self, keys: Sequence[bytes]) -> tuple[list[bytes | None], bytes]:
-        """Blobs of many entries, in one round trip; and the life they were read in."""
-        return self.scripts.read("MGET", *keys)
+    def fetch(self, key: bytes) -> tuple[Found, bytes]:
+        """The entry's blob, if there is one, and the life it was read in; the error if the server is away."""
+        try:
+            return self.found(self.connections.get(packed_get(key)))
+        except ServerError as away:
+            return away, b""
+
+    def fetch_many(self, keys: Sequence[bytes]) -> tuple[list[Found], bytes]:
+        """`fetch` of many entries, in one round trip."""
+        if len(keys) <= 1:
+            found = [self.fetch(key) for key in keys]
+            return [one for one, _ in found], found[0][1] if found else b""
+        try:
+            return self.found_many(self.connections.get(pack("MGET", *keys)), len(keys))
+        except ServerError as away:
+            return [away] * len(keys), b""
+
+    def found(self, answer: tuple[Any, bytes]) -> tuple[Found, bytes]:
+        """What a GET's answer means, with the life in it."""
+        reply, life = answer
+        if type(reply) is bytes or reply is None or isinstance(reply, ServerError):
+            return answer
+        return self.scripts.refused("GET", reply), life
+
+    def found_many(self, answer: tuple[Any, bytes], count: int) -> tuple[list[Found], bytes]:
+        """What an MGET's answer means."""
+        reply, life = answer
+        if type(reply) is list:
+            return answer
+        error = reply if isinstance(reply, ServerError) else self.scripts.refused("MGET", reply)
+        return [error] * count, life
 
     def command(self, *parts: Argument) -> Any:
         """A plain, repeatable command, for what reports on the namespace."""

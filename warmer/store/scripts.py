@@ -10,7 +10,8 @@ from redis.exceptions import TimeoutError as TimedOut
 
 from warmer import lua
 from warmer.errors import RedisRefused, mask
-from warmer.store.connections import Connections, Link
+from warmer.store.connections import Connections
+from warmer.store.links import Link
 
 Argument = bytes | str | int
 
@@ -22,6 +23,11 @@ def pack(*parts: Argument) -> bytes:
         data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         out.append(b"$%d\r\n%s\r\n" % (len(data), data))
     return b"".join(out)
+
+
+def packed_get(key: bytes) -> bytes:
+    """`pack("GET", key)`, for the read path."""
+    return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
 class Scripts:
@@ -56,30 +62,30 @@ class Scripts:
                     raise RedisRefused(self._url, f"{name}.lua", str(reply)) from reply
                 return reply
         except (Disconnected, TimedOut) as exc:
-            link.connection.disconnect()
+            link.disconnect()
             raise self._connections.unreachable(exc) from exc
         except RedisRefused:
             raise
         except BaseException:
-            link.connection.disconnect()
+            link.disconnect()
             raise
         finally:
             self._connections.give(link)
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _call(self, link: Link, name: str, root: bytes, args: list[Argument]) -> Any:
-        reply = link.call([pack("EVALSHA", lua.sha1(name), 1, root, link.life, *args)])
+        reply = link.call(pack("EVALSHA", lua.sha1(name), 1, root, link.life, *args))
         if isinstance(reply, NoScriptError):
-            reply = link.call([pack("EVAL", lua.source(name), 1, root, link.life, *args)])
+            reply = link.call(pack("EVAL", lua.source(name), 1, root, link.life, *args))
         return reply
 
     def command(self, *parts: Argument) -> Any:
         """One plain command that may be repeated. Raises RedisUnreachable, RedisRefused."""
-        return self.read(*parts)[0]
-
-    def read(self, *parts: Argument) -> tuple[Any, bytes]:
-        """The same, and the life that the reply was read in."""
-        reply, life = self._connections.get([pack(*parts)])
+        reply, _ = self._connections.get(pack(*parts))
         if isinstance(reply, ResponseError):
-            raise RedisRefused(self._url, str(parts[0]), str(reply))
-        return reply, life
+            raise self.refused(str(parts[0]), reply)
+        return reply
+
+    def refused(self, command: str, reply: Any) -> RedisRefused:
+        """The error for an error reply."""
+        return RedisRefused(self._url, command, str(reply))

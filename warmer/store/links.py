@@ -1,0 +1,148 @@
+"""One connection, read without redis-py's command layer.
+
+redis-py connects: addresses, TLS, AUTH, the database, the client's name. Then its socket is written to and
+read from here, in two system calls a command: a socket with a Python timeout makes a third and a fourth, to
+wait until it is ready, so a plain one gets the kernel's timeouts instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import struct
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import hiredis
+from redis._parsers.helpers import parse_info
+from redis.connection import Connection
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import TimeoutError as TimedOut
+
+MORE = object()  # the reader's word for: the rest of this reply has not come yet
+# One read takes a value of 200 KB whole, if it is there.
+READ_BYTES = 262_144
+
+
+class Link:
+    """One connection, with the life of the server it is connected to. One thread uses it at a time.
+
+    sock: None while it is not connected. round: see `Connections.look_again`.
+    """
+
+    __slots__ = ("__weakref__", "buffer", "connection", "life", "reader", "round", "sock", "timeout_s")
+
+    def __init__(self, connection: Connection, timeout_s: float) -> None:
+        """connection: not connected yet. timeout_s: how long a reply may take."""
+        self.connection = connection
+        self.timeout_s = timeout_s
+        self.life = bytes(8)
+        self.round = -1
+        self.sock: socket.socket | None = None
+        self.buffer = bytearray(READ_BYTES)
+        self.reader: Any = None
+        connection.redis_connect_func = partial(_greet, weakref.ref(self))
+        # A link that is dropped, in whatever order the collector likes, closes its socket.
+        weakref.finalize(self, connection.disconnect).atexit = False
+
+    def call(self, packed: bytes) -> Any:
+        """Send one packed command and read its reply; an error reply is returned, not raised.
+
+        Raises redis-py's ConnectionError or TimeoutError, and is disconnected then.
+        """
+        sock, reader, buffer = self.sock, self.reader, self.buffer
+        if sock is None:
+            raise Disconnected("the connection is closed")
+        try:
+            sock.sendall(packed)
+            reply = MORE
+            while reply is MORE:
+                taken = sock.recv_into(buffer)
+                if not taken:
+                    raise Disconnected("the server closed the connection")
+                reader.feed(buffer, 0, taken)
+                reply = reader.gets(False)
+        except BaseException as exc:
+            self.disconnect()
+            fault = fault_of(exc)
+            if fault is None:
+                raise
+            raise fault from exc
+        if isinstance(reply, Disconnected):  # it is loading its data, or has lost its primary
+            self.disconnect()
+            raise reply
+        return reply
+
+    def attach(self) -> None:
+        """Go on with the socket that redis-py has connected."""
+        sock: Any = self.connection._sock
+        self.sock = sock
+        parse_error = self.connection._parser.parse_error
+        self.reader = hiredis.Reader(
+            protocolError=InvalidResponse, replyError=parse_error, notEnoughData=MORE
+        )
+        sock.settimeout(self.timeout_s)
+        if type(sock) is not socket.socket:
+            return  # TLS waits by itself, and would never stop
+        whole = int(self.timeout_s)
+        limit = struct.pack("ll", whole, int((self.timeout_s - whole) * 1e6))
+        with contextlib.suppress(OSError):  # a kernel without them: Python's timeout stays
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            sock.setblocking(True)
+
+    def learn_life(self) -> None:
+        """Ask the server for its life. Raises ResponseError where an ACL forbids INFO."""
+        self.life = life_from(self._info)
+
+    def _info(self, section: bytes) -> Any:
+        reply = self.call(b"*2\r\n$4\r\nINFO\r\n$%d\r\n%b\r\n" % (len(section), section))
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def connect(self) -> None:
+        """(Re)connect now; `redis_connect_func` attaches and learns the life on the way."""
+        self.disconnect()
+        self.connection.connect()
+
+    def disconnect(self) -> None:
+        """Close it."""
+        self.sock = None
+        self.connection.disconnect()
+
+
+def life_from(ask: Callable[[bytes], Any]) -> bytes:
+    """8 ASCII bytes that change with a restart (run id) and with a failover (replication id).
+
+    ask: gives the server's INFO of a section.
+    """
+    info: dict[str, Any] = {}
+    for section in (b"server", b"replication"):
+        info.update(parse_info(ask(section)))
+    text = f"{info['run_id']} {info['master_replid']}"
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest().encode()
+
+
+def _greet(held: weakref.ref[Link], connection: Any) -> None:
+    link = held()
+    assert link is not None
+    connection.on_connect()
+    link.attach()
+    link.learn_life()
+
+
+def fault_of(exc: BaseException) -> Exception | None:
+    """redis-py's error for what went wrong on a socket; None: it did not go wrong there."""
+    match exc:
+        case TimeoutError() | BlockingIOError():
+            return TimedOut("no reply in time")
+        case OSError() | InvalidResponse():
+            return Disconnected(f"{type(exc).__name__}: {exc}")
+        case Disconnected() | TimedOut():
+            return exc
+    return None
