@@ -14,6 +14,7 @@ from warmer.errors import (
     WaitTimeout,
     WarmerError,
 )
+from warmer.errors.notices import WarmerWarning
 from warmer.namespace import Warmer
 from warmer.plans import cron, every
 from warmer.query import AsyncQuery, Handle, Query
@@ -38,4 +39,5 @@ __all__ = [
     "TooManyLoads",
     "WaitTimeout",
     "WarmerError",
+    "WarmerWarning",
 ]

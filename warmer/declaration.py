@@ -22,7 +22,7 @@ from warmer.errors import (
 )
 from warmer.errors.root import hint
 from warmer.near.reading import NearReading
-from warmer.options import MISSES, Options, one_of, seconds, whole
+from warmer.options import MISSES, Options, one_of, read_soft_timeout, seconds, whole
 from warmer.reading import Reading
 from warmer.runtime.process import Runtime
 from warmer.settings import Settings
@@ -99,6 +99,8 @@ def read_options(query: str, given: Mapping[str, Any]) -> Options:
     early = given["early"]
     if isinstance(early, bool) or not isinstance(early, (int, float)) or not 0 <= early <= 100:
         raise InvalidOption(query, "early", show(early), "a number from 0 to 100 (0: off)")
+    wait_s = seconds(query, "wait", given["wait"])
+    timeout_s = seconds(query, "timeout", given["timeout"], above=True)
     priority = given["priority"]
     if priority is not None and (whole(query, "priority", priority, 0) > 9):
         raise InvalidOption(query, "priority", show(priority), "a whole number from 0 (first) to 9, or None")
@@ -112,8 +114,9 @@ def read_options(query: str, given: Mapping[str, Any]) -> Options:
         stale_after_write_s=seconds(query, "stale_after_write", given["stale_after_write"]),
         min_interval_s=seconds(query, "min_interval", given["min_interval"]),
         miss=given["miss"],
-        wait_s=seconds(query, "wait", given["wait"]),
-        timeout_s=seconds(query, "timeout", given["timeout"], above=True),
+        wait_s=wait_s,
+        timeout_s=timeout_s,
+        soft_s=read_soft_timeout(query, given["soft_timeout"], wait_s, timeout_s, grace_s),
         early=float(early),
         near_s=_near_s(query, given),
         sensitive=bool(given["sensitive"]),

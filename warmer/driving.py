@@ -10,20 +10,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from warmer.runtime.blocking import warn_in_loop
 from warmer.runtime.contract import Outcome
 
 if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
 
 T = TypeVar("T")
-Need = list[bytes] | Future[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A load to wait for, and for how many seconds at most; what comes of that is None if it takes longer."""
+
+    load: Future[Outcome]
+    seconds: float
+
+
+Need = list[bytes] | Future[Outcome] | Within
 Steps = Generator[Need, Any, T]
 
 
-def drive(runtime: Runtime, steps: Steps[T]) -> T:
-    """The result of the steps, in this thread."""
+def drive(runtime: Runtime, steps: Steps[T], query: str = "", instead: str = "") -> T:
+    """The result of the steps, in this thread.
+
+    query, instead: what a caller inside an event loop is told to await if the steps wait for a load.
+    """
     reply: Any = None
     while True:
         try:
@@ -32,7 +47,11 @@ def drive(runtime: Runtime, steps: Steps[T]) -> T:
             result: T = stop.value
             return result
         try:
-            reply = runtime.store.fetch_many(need) if isinstance(need, list) else need.result()
+            if isinstance(need, list):
+                reply = runtime.store.fetch_many(need)
+            else:
+                warn_in_loop(runtime, query, instead)
+                reply = need.result() if isinstance(need, Future) else _result_within(need)
         except BaseException:
             _give_up(steps, need)
             raise
@@ -50,14 +69,34 @@ async def adrive(runtime: Runtime, steps: Steps[T]) -> T:
         try:
             if isinstance(need, list):
                 reply = await runtime.afetch_many(need)
-            else:
+            elif isinstance(need, Future):
                 reply = await asyncio.wrap_future(need)
+            else:
+                reply = await _aresult_within(need)
         except BaseException:
             _give_up(steps, need)
             raise
 
 
+def _result_within(need: Within) -> Outcome | None:
+    try:
+        return need.load.result(need.seconds)
+    except TimeoutError:
+        need.load.cancel()
+        return None
+
+
+async def _aresult_within(need: Within) -> Outcome | None:
+    try:
+        async with asyncio.timeout(need.seconds):
+            return await asyncio.wrap_future(need.load)
+    except TimeoutError:
+        return None
+
+
 def _give_up(steps: Steps[Any], need: Need) -> None:
-    if isinstance(need, Future):
+    if isinstance(need, Within):
+        need.load.cancel()
+    elif isinstance(need, Future):
         need.cancel()
     steps.close()

@@ -39,6 +39,11 @@ class NamespaceCollector(Collector):
         for event, count in sorted(runtime.counts.snapshot().items()):
             events.add_metric([name, event], count)
         yield events
+        away = GaugeMetricFamily(
+            "warmer_redis_away", "Whether this process goes around Redis for now.", labels=["namespace"]
+        )
+        away.add_metric([name], float(runtime.store.connections.breaker.open))
+        yield away
         if self._with_status:
             yield from self._status(name)
 

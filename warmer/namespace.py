@@ -97,7 +97,7 @@ class Warmer:
         idle_after: Duration | None = ..., max_kept: int = ...,
         consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
         min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
-        timeout: Duration = ..., early: float = ..., near: Duration = ...,
+        timeout: Duration = ..., soft_timeout: Duration = ..., early: float = ..., near: Duration = ...,
         batch: Callable[..., Any] | None = ..., sensitive: bool = ..., browser_max_age: Duration = ...,
         queue: str | None = ..., priority: int | None = ...,
     ) -> ResourceDecorator: ...  # fmt: skip
@@ -109,7 +109,7 @@ class Warmer:
         idle_after: Duration | None = ..., max_kept: int = ...,
         consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
         min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
-        timeout: Duration = ..., early: float = ..., near: Duration = ...,
+        timeout: Duration = ..., soft_timeout: Duration = ..., early: float = ..., near: Duration = ...,
         batch: Callable[..., Any] | None = ..., sensitive: bool = ..., browser_max_age: Duration = ...,
         queue: str | None = ..., priority: int | None = ...,
     ) -> Decorator: ...  # fmt: skip
@@ -133,6 +133,7 @@ class Warmer:
         miss: Literal["load", "wait", "raise"] = "load",
         wait: Duration = 5,
         timeout: Duration = 30,
+        soft_timeout: Duration = 0,
         early: float = 1.0,
         near: Duration = 0,
         batch: Callable[..., Any] | None = None,
@@ -151,8 +152,10 @@ class Warmer:
         SessionLocal}, opened for each load and given as the first arguments. keep_warm: "while_read" · True ·
         False, for at most max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write:
         how long an invalidated value may still be served. min_interval: between two loads. miss: "load" ·
-        "wait" · "raise". wait: for another's load. timeout: of a load. early: beta of XFetch, 0 is off.
-        sensitive: never to HTTP caches. browser_max_age: how long a browser may show it without asking.
+        "wait" · "raise". wait: for another's load. timeout: of a load. soft_timeout: how long the reader of a
+        stale entry waits for a fresh one (0: not at all, it is refreshed behind the reader). early: beta of
+        XFetch, 0 is off. sensitive: never to HTTP caches. browser_max_age: how long a browser may show it
+        without asking.
         near: for how long this process may serve a copy of its own; see docs/howto/near-copies.md.
 
         Raises DecorationError where anything can't be meant; the query is not registered then.

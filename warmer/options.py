@@ -31,6 +31,7 @@ class Options:
     miss: Miss = "load"
     wait_s: float = 5.0
     timeout_s: float = 30.0
+    soft_s: float = 0.0
     early: float = 1.0
     near_s: float = 0.0
     sensitive: bool = False
@@ -82,6 +83,19 @@ def seconds(where: str, option: str, value: object, *, above: bool = False) -> f
     if not math.isfinite(given) or given < 0 or (above and given == 0) or given > 3.2e9:
         raise InvalidOption(where, option, show(value), expected)
     return given
+
+
+def read_soft_timeout(query: str, value: object, wait_s: float, timeout_s: float, grace_s: float) -> float:
+    """Seconds that the reader of a stale entry waits. Raises InvalidOption where they can't be meant."""
+    soft_s = seconds(query, "soft_timeout", value)
+    if soft_s and not grace_s:
+        expected = "0 with grace=0: there is never a stale value to serve instead"
+        raise InvalidOption(query, "soft_timeout", show(value), expected)
+    for option, limit_s in (("timeout", timeout_s), ("wait", wait_s)):
+        if soft_s and soft_s >= limit_s:
+            expected = f"below {option}={limit_s:g}, which ends the reader's wait before it"
+            raise InvalidOption(query, "soft_timeout", show(value), expected)
+    return soft_s
 
 
 def one_of(where: str, option: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from warmer.core.keys import EntryKey
@@ -87,7 +88,7 @@ class Handle(Generic[R]):
         if past.get() is not None:
             return _past_cache(reading, self._key, self._args)
         runtime = reading.runtime_of()
-        return drive(runtime, self._read(runtime, miss))
+        return drive(runtime, self._read(runtime, miss), reading.name, "aget")
 
     async def aget(self, *, miss: str | None = None) -> R:
         """`get`, from asyncio."""
@@ -110,14 +111,17 @@ class Handle(Generic[R]):
 
     def _read_on(self, runtime: Runtime, missed: Missed, miss: str) -> Steps[Entry[R]]:
         """Have it loaded, or wait for whoever loads it; what turns out unreadable is loaded anew, once."""
-        reading, began = self._reading, time.monotonic()
+        reading, began, stale = self._reading, time.monotonic(), missed.stale
+        if stale is not None and miss == "raise":
+            return reading.entry_of(self._key, self._args, stale)
         for _ in range(MOST_TRIES):
-            outcome = yield runtime.join(reading, *reading.wish(self._args, missed, miss))
+            load = runtime.join(reading, *reading.wish(self._args, missed, miss))
+            outcome = yield reading.wait_for(load, missed, time.monotonic() - began)
             waited_s = time.monotonic() - began
-            got = reading.settle(runtime, self._key, self._args, outcome, waited_s)
+            got = reading.settle(runtime, self._key, self._args, outcome, waited_s, stale)
             if isinstance(got, Entry):
                 return got
-            missed = got
+            missed = replace(got, stale=stale)
         raise self._unreadable()
 
     def entry(self) -> Entry[R] | None:
@@ -134,12 +138,13 @@ class Handle(Generic[R]):
 
     def _entry(self, runtime: Runtime) -> Steps[Entry[R] | None]:
         (seen,) = yield from self._reading.peeking(runtime, [(self._key, self._args)])
-        return None if isinstance(seen, Missed) else self._reading.entry_of(self._key, self._args, seen)
+        there = seen.stale if isinstance(seen, Missed) else seen
+        return None if there is None else self._reading.entry_of(self._key, self._args, there)
 
     def refresh(self) -> R:
         """Load it anew, by a load that begins after this call. Other readers go on with the old value."""
         runtime = self._reading.runtime_of()
-        return drive(runtime, self._refresh(runtime))
+        return drive(runtime, self._refresh(runtime), self._reading.name, "arefresh")
 
     async def arefresh(self) -> R:
         """`refresh`, from asyncio."""
@@ -226,7 +231,7 @@ class Query(Generic[P, R]):
             value: R = seen[0]
             return value
         on = Handle(reading, key, canonical)._read_on(runtime, seen, reading.options.miss)
-        return drive(runtime, on).value
+        return drive(runtime, on, reading.name, "aget").value
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """A typed handle on one entry."""
@@ -303,7 +308,7 @@ class Query(Generic[P, R]):
         if past.get() is not None:
             return [handle.get() for handle in handles]
         runtime = self._reading.runtime_of()
-        return drive(runtime, self._many(runtime, handles))
+        return drive(runtime, self._many(runtime, handles), self._reading.name, "aget_many")
 
     async def aget_many(self, calls: Iterable[Any]) -> list[R]:
         """`get_many`, from asyncio."""
@@ -325,15 +330,20 @@ class Query(Generic[P, R]):
         found = yield from reading.peeking(runtime, [(handle._key, handle._args) for handle in handles])
         values: list[Any] = [None if isinstance(seen, Missed) else seen[0] for seen in found]
         waits: dict[int, Future[Outcome]] = {}
+        missed: dict[int, Missed] = {}
         began = time.monotonic()
         try:
             for at, (handle, seen) in enumerate(zip(handles, found, strict=True)):
-                if isinstance(seen, Missed):
+                if isinstance(seen, Missed) and seen.stale is not None and reading.options.miss == "raise":
+                    values[at] = seen.stale[0]
+                elif isinstance(seen, Missed):
+                    missed[at] = seen
                     waits[at] = runtime.join(reading, *reading.wish(handle._args, seen, reading.options.miss))
             for at, future in waits.items():
-                outcome, handle = (yield future), handles[at]
-                waited_s = time.monotonic() - began
-                got = reading.settle(runtime, handle._key, handle._args, outcome, waited_s)
+                handle = handles[at]
+                outcome = yield reading.wait_for(future, missed[at], time.monotonic() - began)
+                waited_s, stale = time.monotonic() - began, missed[at].stale
+                got = reading.settle(runtime, handle._key, handle._args, outcome, waited_s, stale)
                 if isinstance(got, Missed):
                     got = yield from handle._read_on(runtime, got, reading.options.miss)
                 values[at] = got.value

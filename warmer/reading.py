@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, Times, read_times
@@ -13,9 +14,9 @@ from warmer.core.params import Misfit
 from warmer.core.payload import front_of
 from warmer.core.values import Codec
 from warmer.dependencies import Dependencies, Names
-from warmer.driving import Steps
+from warmer.driving import Steps, Within
 from warmer.entry import Entry, EntryState
-from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ParamError, WarmerError
+from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ParamError, ServerError, WarmerError
 from warmer.options import Options
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import identity, past
@@ -36,9 +37,11 @@ class Missed:
 
     Only a value whose stamp is later than `newer_than` is of use: what is there and can't be read must not be
     taken for an answer again. None: only a load that begins after now.
+    stale: what may be served if nothing newer comes within the query's `soft_timeout`, or its load fails.
     """
 
     newer_than: int | None = 0
+    stale: Seen | None = None
 
 
 MISSED = Missed()
@@ -83,14 +86,14 @@ class Reading(Generic[R]):
         a server that is away.
         """
         if type(found) is not bytes:
-            if found is not None:
-                runtime.counts.add("reads_around")
+            if isinstance(found, ServerError):
+                note_around(runtime, found)
             return MISSED
         times = read_times(found)
         if times is None or not 0 < times[2] < 2**53:
-            runtime.counts.add("corrupt_entries")
+            self._note_corrupt(runtime)
             return UNREADABLE
-        flags, of_life, stamp, _, _, grace_until, due_at, _, owner = times
+        flags, of_life, stamp, _, fresh_until, grace_until, due_at, _, owner = times
         now = runtime.store.now_us()
         if of_life != life or not now < grace_until:
             return MISSED
@@ -99,6 +102,10 @@ class Reading(Generic[R]):
             return value
         if not now < due_at:
             runtime.ask(self, args, key, int(stamp))
+            if not now < fresh_until:
+                runtime.counts.add("reads_stale")
+                if self.options.soft_s:
+                    return Missed(int(stamp), (value, now, found, times))
         return value, now, found, times
 
     def _open(
@@ -106,15 +113,23 @@ class Reading(Generic[R]):
     ) -> Any:
         """The value in a blob, counted as read; Missed if it is another's or can't be decoded."""
         if self._is_foreign(owner, args):
-            runtime.counts.add("foreign_entries")
+            self._note_foreign(runtime)
             return Missed(int(stamp))
         try:
             value = self.codec.decode(flags & ~INVALIDATED, blob, HEADER_SIZE)
         except CorruptEntry:
-            runtime.counts.add("corrupt_entries")
+            self._note_corrupt(runtime)
             return Missed(int(stamp))
         runtime.tallies.add(key, self.options)
         return value
+
+    def _note_corrupt(self, runtime: Runtime) -> None:
+        text = "an entry of %s can't be read; it is loaded anew"
+        runtime.incidents.note("corrupt_entries", text, self.name, about=self.name)
+
+    def _note_foreign(self, runtime: Runtime) -> None:
+        text = "under a key of %s is another owner's value; it is not served"
+        runtime.incidents.note("foreign_entries", text, self.name, about=self.name)
 
     def _is_foreign(self, owner: bytes, args: Args) -> bool:
         """Whether a blob with this owner in its header is another's."""
@@ -134,15 +149,36 @@ class Reading(Generic[R]):
             raise CacheMiss(self.name, entry.params)
         return entry, params, Reader(newer_than=missed.newer_than, loads=miss == "load")
 
+    def wait_for(self, load: Future[Outcome], missed: Missed, waited_s: float) -> Future[Outcome] | Within:
+        """What a reader waits for that has waited so long: only for a while if it can be served stale."""
+        return load if missed.stale is None else Within(load, max(0.0, self.options.soft_s - waited_s))
+
     def settle(
-        self, runtime: Runtime, key: bytes, args: Args, outcome: Outcome, waited_s: float
+        self,
+        runtime: Runtime,
+        key: bytes,
+        args: Args,
+        outcome: Outcome | None,
+        waited_s: float,
+        stale: Seen | None = None,
     ) -> Entry[R] | Missed:
-        """The entry that a flight gave; Missed if it is unreadable or another's. Raises what the load did."""
+        """The entry that a flight gave; Missed if it is unreadable or another's.
+
+        outcome: None when the load took longer than the reader waits. Raises what the load did, unless there
+        is a stale value to serve instead.
+        """
+        if stale is not None and (outcome is None or outcome.error is not None):
+            if outcome is None:
+                text = "%s is served stale: its load takes longer than soft_timeout=%g s"
+                soft_s = self.options.soft_s
+                runtime.incidents.note("soft_timeouts", text, self.name, soft_s, about=self.name)
+            return replace(self.entry_of(key, args, stale), waited=waited_s)
+        assert outcome is not None
         if outcome.error is not None:
             _raise_anew(outcome.error)
         header = Header.read(outcome.blob)
         if header is None or not 0 <= header.stamp < 2**53:
-            runtime.counts.add("corrupt_entries")
+            self._note_corrupt(runtime)
             return UNREADABLE
         value = self._open(runtime, key, args, outcome.blob, header.flags, header.stamp, header.owner)
         if type(value) is Missed:
@@ -244,6 +280,11 @@ def state_of(now_us: float, due_at: float, fresh_until: float) -> EntryState:
     if now_us < due_at:
         return "fresh"
     return "early" if now_us < fresh_until else "stale"
+
+
+def note_around(runtime: Runtime, exc: ServerError) -> None:
+    """A read goes past the server, which can't do its part."""
+    runtime.incidents.note("reads_around", "reads go around Redis: %s", exc, about=type(exc).__name__)
 
 
 def _raise_anew(error: BaseException) -> NoReturn:

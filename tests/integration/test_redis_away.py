@@ -215,6 +215,48 @@ def test_a_lease_that_was_granted_in_a_lost_reply_blocks_nobody(server: ValkeySe
     board.close()
 
 
+def test_who_finds_no_connection_free_goes_around_redis(
+    server: ValkeyServer, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gets its value from the source, the log names the setting, and an invalidation raises."""
+    settings = QUICK | {"max_connections": 2}
+    board = Board(namespace, server.url, settings=settings)
+    board.departures("JFK")
+    connections = board.runtime.store.connections
+    links = [connections.take(), connections.take()]
+
+    assert board.departures("JFK") == 2
+    with pytest.raises(InvalidationUnconfirmed, match="max_connections"):
+        board.departures.invalidate("JFK")
+    for link in links:
+        connections.give(link)
+
+    assert any("WARMER_MAX_CONNECTIONS" in line for line in caplog.messages)
+    assert not connections.breaker.open
+    board.close()
+
+
+def test_readers_pay_no_timeout_while_the_server_hangs(server: ValkeyServer, namespace: str) -> None:
+    """Once a command was not answered, reads skip the server; when it goes on, the breaker closes."""
+    slow = {"command_timeout": 1.5, "invalidate_timeout": 1.5, "lease": 10.0}
+    board = Board(namespace, server.url, settings=QUICK | slow)
+    board.departures("JFK")
+    server.pause()
+    board.departures("JFK")
+
+    took = [board.departures.read("JFK").waited for _ in range(10)]
+    connections = board.runtime.store.connections
+    opened = connections.breaker.open
+    server.resume()
+
+    assert opened
+    assert sum(took) < 1.5, "ten reads in less than one timeout"
+    wait_until(lambda: not connections.breaker.open, description="the breaker to close")
+    assert board.departures.read("JFK").stamp > 0
+    assert (board.count("redis_away"), board.count("redis_back")) == (1, 1)
+    board.close()
+
+
 def _answers(board: Board) -> bool:
     try:
         board.runtime.store.command("PING")

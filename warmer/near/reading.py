@@ -21,7 +21,7 @@ from warmer.errors import CorruptEntry, ServerError
 from warmer.near.copies import Copy
 from warmer.near.near import Near, Ticket
 from warmer.near.weight import weigh
-from warmer.reading import MISSED, Args, Call, Missed, Reading, Seen
+from warmer.reading import MISSED, Args, Call, Missed, Reading, Seen, note_around
 from warmer.runtime.contract import Outcome
 from warmer.runtime.modes import past
 from warmer.store.operations import Found
@@ -66,11 +66,17 @@ class NearReading(Reading[R]):
         return [one for one in found if one is not None]
 
     def settle(
-        self, runtime: Runtime, key: bytes, args: Args, outcome: Outcome, waited_s: float
+        self,
+        runtime: Runtime,
+        key: bytes,
+        args: Args,
+        outcome: Outcome | None,
+        waited_s: float,
+        stale: Seen | None = None,
     ) -> Entry[R] | Missed:
         """As without copies; but who has waited for a load reads nothing older here from now on."""
         runtime.near.drop((key,))
-        return super().settle(runtime, key, args, outcome, waited_s)
+        return super().settle(runtime, key, args, outcome, waited_s, stale)
 
     # -- what is near
 
@@ -84,7 +90,7 @@ class NearReading(Reading[R]):
         near.hits += found is not None
         return found
 
-    def look_aside(self, runtime: Runtime, key: bytes, args: Args) -> Seen | Missed:
+    def look_aside(self, runtime: Runtime, key: bytes, args: Args, exc: ServerError) -> Seen | Missed:
         """The server is away: a copy from before, if `near` has not passed since it was read."""
         copy = runtime.near.aside.get(key)
         if copy is not None and copy.until > time.monotonic():
@@ -92,7 +98,7 @@ class NearReading(Reading[R]):
             if found is not None:
                 runtime.counts.add("near_away")
                 return found
-        runtime.counts.add("reads_around")
+        note_around(runtime, exc)
         return MISSED
 
     def answered(
@@ -100,7 +106,7 @@ class NearReading(Reading[R]):
     ) -> Seen | Missed:
         """What a GET found, if it may be served; and kept, with a ticket from before the GET."""
         if isinstance(blob, ServerError):
-            return self.look_aside(runtime, key, args)
+            return self.look_aside(runtime, key, args, blob)
         runtime.near.reached()
         found = self.hit(runtime, key, args, blob, life)
         if ticket is not None and not isinstance(found, Missed):

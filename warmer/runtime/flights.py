@@ -226,7 +226,14 @@ class Flight:
         """Tell those whose time is up. away: why the server can't be asked."""
         now = time.monotonic()
         for reader in [r for r in self.readers if r.deadline <= now or r.future.cancelled()]:
-            self._finish([reader], Outcome("failed", error=self._late(now - reader.began, away)))
+            late = self._late(now - reader.began, away)
+            if not reader.future.cancelled():
+                kind = "waits_timed_out" if away is None else "loads_around_refused"
+                name = self.query.name
+                self.runtime.incidents.note(
+                    kind, "a read of %s ends with %s", name, type(late).__name__, about=name
+                )
+            self._finish([reader], Outcome("failed", error=late))
 
     def _late(self, waited_s: float, away: str | None) -> WaitTimeout | TooManyLoads:
         name, params = self.query.name, self.entry.params

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from warmer.errors import ServerError
+from warmer.runtime.incidents import Incidents
 from warmer.store.operations import Lease, Store
 
 log = logging.getLogger("warmer")
@@ -50,8 +51,8 @@ class Heartbeat:
 class Ticker:
     """Calls each of its jobs every so many seconds, on one daemon thread."""
 
-    def __init__(self, jobs: list[tuple[float, Callable[[], None]]]) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: list[tuple[float, Callable[[], None]]], incidents: Incidents) -> None:
+        self._jobs, self._incidents = jobs, incidents
         self._next = [time.monotonic() + period for period, _ in jobs]
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -78,6 +79,7 @@ class Ticker:
                 try:
                     job()
                 except ServerError as exc:
-                    log.debug("%s will be tried again: %s", getattr(job, "__name__", "a job"), exc)
+                    name = getattr(job, "__name__", "a job")
+                    self._incidents.note("ticks_failed", "%s will be tried again: %s", name, exc, about=name)
                 except Exception:  # heartbeats must go on whatever another job does
                     log.exception("%s will be tried again", getattr(job, "__name__", "a job"))

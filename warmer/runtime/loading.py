@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,6 @@ from warmer.store.operations import Commit, Lease
 if TYPE_CHECKING:
     from warmer.runtime.flights import Flight
 
-log = logging.getLogger("warmer")
-
 
 class Load:
     """One run of a query's function, under a lease or (lease None) past an absent server."""
@@ -34,6 +31,7 @@ class Load:
     def __init__(self, flight: Flight, readers: list[Reader], lease: Lease | None, slot: bool) -> None:
         self.flight, self.readers, self.lease, self.slot = flight, readers, lease, slot
         self.runtime, self.query = flight.runtime, flight.query
+        self._given_up = False
 
     def start(self) -> None:
         """Run it, and tell its readers when it ends."""
@@ -81,7 +79,6 @@ class Load:
             async with asyncio.timeout(self.query.options.timeout_s):
                 return await asyncio.shield(done)
         except TimeoutError:
-            self.runtime.counts.add("loads_timed_out")
             return await self.runtime.in_thread(self._timed_out)
 
     def _outcome(self) -> Outcome:
@@ -93,13 +90,10 @@ class Load:
         except Expired:
             return self._timed_out()
         except BaseException as exc:  # noqa: BLE001 - whatever a loader raises is for those who waited
-            self._log_failure(exc)
             return self._failed(exc)
 
-    def _log_failure(self, exc: BaseException) -> None:
-        # Of a private query neither the params nor what its error and traceback may quote of a row.
-        told = None if self._private() else exc
-        log.warning("loading %s failed: %s", self._shown(), type(exc).__name__, exc_info=told)
+    def _note(self, kind: str, text: str, *args: object, exc: BaseException | None = None) -> None:
+        self.runtime.incidents.note(kind, text, *args, about=self.query.name, exc=exc)
 
     def _shown(self) -> str:
         return f"{self.query.name}({'***' if self._private() else self.flight.entry.params})"
@@ -134,12 +128,16 @@ class Load:
         try:
             kind, header, replaced = self.runtime.store.commit(self.lease, what)
         except ServerError as exc:
-            log.warning("%s was loaded but not stored: %s", self._shown(), exc)
-            self.runtime.counts.add("commits_failed")
+            self._note("commits_failed", "%s was loaded but not stored: %s", self._shown(), exc)
             if isinstance(exc, RedisRefused):
                 self._release()
             return b""
-        self.runtime.counts.add(f"commits_{kind}")
+        if kind == "lost":
+            self._note(
+                "commits_lost", "%s was loaded, and its lease was lost: it is not stored", self._shown()
+            )
+        else:
+            self.runtime.counts.add(f"commits_{kind}")
         if kind != "stored":
             return b""
         if header[1] & UNCHANGED:
@@ -166,6 +164,10 @@ class Load:
 
     def _timed_out(self) -> Outcome:
         options = self.query.options
+        if not self._given_up:
+            self._given_up = True
+            limit = options.timeout_s
+            self._note("loads_timed_out", "loading %s takes longer than timeout=%g s", self._shown(), limit)
         error = LoadTimeout(self.query.name, self.flight.entry.params, options.timeout_s)
         self._record_failure(f"LoadTimeout: it took longer than timeout={options.timeout_s:g} s")
         return Outcome("failed", error=error)
@@ -173,7 +175,9 @@ class Load:
     def _failed(self, exc: BaseException) -> Outcome:
         text = _text_of(exc)
         retry_s = self._record_failure(f"{type(exc).__name__}: {text}")
-        self.runtime.counts.add("loads_failed")
+        # Of a private query neither the params nor what its error and traceback may quote of a row.
+        told = None if self._private() or isinstance(exc, StoreError) else exc
+        self._note("loads_failed", "loading %s failed: %s", self._shown(), type(exc).__name__, exc=told)
         error: BaseException = exc
         if not isinstance(exc, StoreError):
             entry = self.flight.entry
@@ -187,7 +191,9 @@ class Load:
         try:
             until = self.runtime.store.fail(self.lease, cause, random.random(), self.query.options.keep)
         except ServerError as exc:
-            log.warning("the failure of %s could not be recorded: %s", self.query.name, exc)
+            self._note(
+                "failures_unrecorded", "the failure of %s could not be recorded: %s", self._shown(), exc
+            )
             return 0.0
         return max(0.0, (until - self.runtime.store.now_us()) / 1e6)
 

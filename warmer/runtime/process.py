@@ -21,6 +21,7 @@ from warmer.near.near import Near
 from warmer.runtime.contract import Loadable, Outcome, Reader, finish
 from warmer.runtime.flights import Flight
 from warmer.runtime.heartbeat import Heartbeat, Ticker
+from warmer.runtime.incidents import Incidents
 from warmer.runtime.loads import LoadLoop, serve
 from warmer.runtime.tallies import Tallies
 from warmer.runtime.wakeups import Wakeups
@@ -77,6 +78,7 @@ class Runtime:
         self.load_loop = LoadLoop()
         self.counts = Counts()
         self.purges = _purges(settings, self.counts)
+        self.incidents = Incidents(self.counts.add)
         self.heartbeat = Heartbeat(self.store)
         self.tallies = Tallies(self.store, self._shard_of)
         self.near = Near(
@@ -93,14 +95,19 @@ class Runtime:
         self.lines = Lines(self.store.connections, self._threads.submit, settings)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wakeups = Wakeups(self.store.connections, self.store.roots, self._woken, self._missed)
+        self._wakeups = Wakeups(
+            self.store.connections, self.store.roots, self._woken, self._missed, self.incidents
+        )
         self._ticker = Ticker(
             [
                 (settings.lease / 3, self.heartbeat.beat),
                 (settings.tally_interval, self.tallies.flush),
                 (RESYNC_EVERY_S, self.resync),
-            ]
+            ],
+            self.incidents,
         )
+        breaker = self.store.connections.breaker
+        breaker.on_open, breaker.on_close = self._gone_away, self._came_back
         self._closed = False
         atexit.register(self.close)
 
@@ -115,7 +122,9 @@ class Runtime:
         try:
             self.resync()
         except (RedisUnreachable, TooManyConnections) as exc:
-            log.warning("%s; reads load from the database until it is back", exc)
+            self.incidents.note(
+                "starts_without_redis", "%s; reads load from the database until it is back", exc
+            )
         self._ticker.start()
 
     def join(
@@ -212,9 +221,10 @@ class Runtime:
         for tell in self.on_change:
             try:
                 tell(query, entry, names)
-            except Exception:
-                self.counts.add("change_listeners_failed")
-                log.exception("a listener for changed results failed")
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the value is stored
+                self.incidents.note(
+                    "change_listeners_failed", "a listener for changed results failed", exc=exc
+                )
 
     def hears(self) -> bool:
         """Whether wake-ups were heard already; begins to listen if not."""
@@ -294,6 +304,27 @@ class Runtime:
         for flight in self._flights.values():
             flight.changed.set()
 
+    # -- when the server goes and comes
+
+    def _gone_away(self, cause: RedisUnreachable) -> None:
+        self.incidents.around_before = self.counts.snapshot().get("reads_around", 0)
+        most = self.settings.redis_away_loads
+        self.incidents.note(
+            "redis_away",
+            "%s Until it is back, reads load from the database, at most %d at a time",
+            cause,
+            most,
+        )
+
+    def _came_back(self, away_s: float) -> None:
+        around = self.counts.snapshot().get("reads_around", 0) - self.incidents.around_before
+        self.incidents.note(
+            "redis_back", "Redis answers again after %.1f s; %d reads went around it", away_s, around
+        )
+        with contextlib.suppress(ServerError):  # gone again: the next time
+            self.resync()
+        self._missed()
+
     # -- on the store's threads
 
     def _ask(self, query: Loadable, args: tuple[Any, ...], stamp: int) -> None:
@@ -301,7 +332,7 @@ class Runtime:
         try:
             found = self.store.ask(entry, stamp)
         except ServerError as exc:
-            log.debug("could not ask for a refresh of %s: %s", entry.member, exc)
+            self.incidents.note("asks_failed", "could not ask for the refresh of a due entry: %s", exc)
             return
         self.counts.add(f"asks_{found}")
         if found in ("overdue", "unswept") and self.settings.reader_refresh == "overdue":

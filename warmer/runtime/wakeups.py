@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
 from warmer.errors import ServerError
+from warmer.runtime.incidents import Incidents
 from warmer.store.connections import Connections
-
-log = logging.getLogger("warmer")
 
 
 class Wakeups:
@@ -26,7 +24,9 @@ class Wakeups:
         roots: list[bytes],
         on_wake: Callable[[int, str], None],
         on_gap: Callable[[], None],
+        incidents: Incidents,
     ) -> None:
+        self._incidents = incidents
         self._connections = connections
         self._channels = {root + b"wake": shard for shard, root in enumerate(roots)}
         self._on_wake, self._on_gap = on_wake, on_gap
@@ -54,7 +54,8 @@ class Wakeups:
             try:
                 self._listen_once()
             except (RedisError, ServerError, OSError) as exc:
-                log.debug("wake-ups were interrupted: %s", exc)
+                if not self._stopping.is_set():
+                    self._incidents.note("wakeups_lost", "wake-ups are not heard, who waits polls: %s", exc)
             self._listening.clear()
             self._on_gap()
             self._stopping.wait(0.2)

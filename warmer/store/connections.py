@@ -16,14 +16,18 @@ from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
+from redis.exceptions import AuthenticationError, AuthorizationError, MaxConnectionsError, ResponseError
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
 from warmer.errors import RedisRefused, RedisUnreachable, TooManyConnections, WrongRedisUrl, mask
 from warmer.settings import Settings
+from warmer.store.breaker import Breaker
 from warmer.store.links import Link, life_from
+
+# The server speaks, and lets nobody new in: what is connected may well go on.
+_NOT_AWAY = (AuthenticationError, AuthorizationError, MaxConnectionsError)
 
 
 class Connections:
@@ -46,11 +50,14 @@ class Connections:
         self._freed = threading.Condition()
         self._waiting = 0
         self.round = 0  # raised when a life has changed: every link looks again before its next use
-        self._away_until = 0.0
+        self._refused_until = 0.0
+        self.breaker = Breaker(self._probe)
         self._closed = False
 
     def take(self) -> Link:
         """A connected link. Raises RedisUnreachable, or TooManyConnections if none comes free in time."""
+        if self.breaker.open:
+            raise self.breaker.refusal()
         try:
             link = self._idle.pop()
         except IndexError:
@@ -95,7 +102,7 @@ class Connections:
         try:
             connection.connect()
         except (Disconnected, TimedOut, OSError) as exc:
-            raise self.unreachable(exc) from exc
+            raise self.lost(exc) from exc  # no reader waits for it: it is tried again and again anyway
         except ResponseError as exc:
             connection.disconnect()
             raise self._refused(exc) from exc
@@ -127,6 +134,7 @@ class Connections:
     def close(self) -> None:
         """Disconnect what is idle, and what is in use once it is given back."""
         self._closed = True
+        self.breaker.stop()
         while self._idle:
             self._idle.pop().disconnect()
 
@@ -161,14 +169,17 @@ class Connections:
 
     def reconnect(self, link: Link) -> None:
         """Open the link's connection anew; it stays the caller's. Raises RedisUnreachable, RedisRefused."""
-        # While the server is away, one connection attempt in half a second finds out; the rest fail at once.
-        if time.monotonic() < self._away_until:
-            raise RedisUnreachable(mask(self._settings.redis_url), "it did not answer a moment ago")
+        if self.breaker.open:
+            raise self.breaker.refusal()
+        # While the server lets nobody in, one attempt in half a second finds out; the rest fail at once.
+        if time.monotonic() < self._refused_until:
+            raise RedisUnreachable(mask(self._settings.redis_url), "it refused a connection a moment ago")
         at = self.round
         try:
             link.connect()
         except (Disconnected, TimedOut, OSError) as exc:
-            self._away_until = time.monotonic() + 0.5
+            if isinstance(exc, _NOT_AWAY):
+                self._refused_until = time.monotonic() + 0.5
             raise self.unreachable(exc) from exc
         except ResponseError as exc:
             link.disconnect()
@@ -179,7 +190,27 @@ class Connections:
         link.round = at
 
     def unreachable(self, exc: BaseException) -> RedisUnreachable:
-        """The error that readers see for a driver's."""
+        """The error that readers see for a driver's. Opens the breaker: who comes next fails at once."""
+        error = self.lost(exc)
+        if not isinstance(exc, _NOT_AWAY):
+            self.breaker.trip(error)
+        return error
+
+    def _probe(self) -> None:
+        """Whether the server lets a new connection in and answers it. Raises RedisUnreachable."""
+        link = Link(self._class(**self._options), self._settings.command_timeout)
+        try:
+            link.connect()
+            link.call(b"*1\r\n$4\r\nPING\r\n")
+        except ResponseError:
+            return  # it speaks: what it says is for those who ask
+        except (Disconnected, TimedOut, OSError) as exc:
+            raise self.lost(exc) from exc
+        finally:
+            link.disconnect()
+
+    def lost(self, exc: BaseException) -> RedisUnreachable:
+        """The same error for a connection that says nothing about the server."""
         return RedisUnreachable(mask(self._settings.redis_url), mask(f"{type(exc).__name__}: {exc}"))
 
     def _refused(self, exc: ResponseError) -> RedisRefused:

@@ -213,7 +213,7 @@ class Line:
             self._loop.call_soon(self._flush)
 
     def _fail(self, exc: BaseException) -> None:
-        error = exc if isinstance(exc, ServerError) else self._connections.unreachable(exc)
+        error = exc if isinstance(exc, ServerError) else self._connections.lost(exc)
         failed, self._wanted = [*self._sent, *self._wanted.values()], {}
         self._sent.clear()
         for one in failed:
@@ -302,6 +302,10 @@ class Lines:
     def call(self, packed: bytes) -> Awaitable[Answer]:
         """The answer to one read-only command, in the running loop; a server that is away is an answer."""
         loop = asyncio.get_running_loop()
+        if self._connections.breaker.open:
+            told: asyncio.Future[Answer] = loop.create_future()
+            told.set_result((self._connections.breaker.refusal(), b""))
+            return told
         line = self._lines.get(loop) or self._begin(loop)
         if line is None:
             return asyncio.wrap_future(self._submit(self._on_thread, packed))
