@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from flask import Flask, jsonify, session
 from starlette.middleware.sessions import SessionMiddleware
 
@@ -41,6 +43,7 @@ class Shop:
         def salaries(month: int) -> list[int]:
             return [month]
 
+        self.stream: Callable[[], Iterator[str]] = lambda: iter(())
         self.prices, self.orders, self.salaries = prices, orders, salaries
 
     def value(self, kind: str, number: int) -> list[int]:
@@ -125,7 +128,7 @@ def _django(shop: Shop) -> Get:
     import django
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
-    from django.http import JsonResponse
+    from django.http import JsonResponse, StreamingHttpResponse
     from django.urls import path
 
     from warmer.http.django import identity
@@ -146,12 +149,23 @@ def _django(shop: Shop) -> Get:
     def page(request: Any, kind: str, number: int) -> JsonResponse:
         return JsonResponse(shop.value(kind, number), safe=False)
 
+    async def apage(request: Any, kind: str, number: int) -> JsonResponse:
+        try:
+            return JsonResponse(await aread(getattr(shop, kind).bind(number)), safe=False)
+        except IdentityRefused:
+            return JsonResponse({}, status=403)
+
     def login(request: Any) -> JsonResponse:
         request.session["user_id"] = 1
         return JsonResponse(read(shop.prices.bind(1)), safe=False)
 
     pages: Any = ModuleType("warmer_test_pages")
-    pages.urlpatterns = [path("login", login), path("<kind>/<int:number>", page)]
+    pages.urlpatterns = [
+        path("login", login),
+        path("stream", lambda request: StreamingHttpResponse(shop.stream())),
+        path("async/<kind>/<int:number>", apage),
+        path("<kind>/<int:number>", page),
+    ]
     pages.acts_for = identity(user_id=lambda request: request.session.get("user_id"))
     sys.modules["warmer_test_pages"] = pages
     from django.urls import clear_url_caches
@@ -266,6 +280,61 @@ def test_what_a_load_found_is_among_the_keys(shop: Shop) -> None:
     keys = get("/report").headers["surrogate-key"].split()
     assert {f"{namespace.namespace}/g:{tag}" for tag in ("found", "month:3")} <= set(keys)
     assert get("/mine").headers["cache-control"] == "private, no-cache"
+
+
+def test_a_near_copy_that_may_be_older_than_the_last_purge_is_kept_by_nobody(shop: Shop) -> None:
+    """A query with near= above purge_again is not for shared caches, and browsers ask as ever."""
+    app = FastAPI()
+    app.add_middleware(Caching)
+    for near in (2, 10):
+        query = shop.namespace.cached(ttl=600, name=f"near{near}", version="1", near=near)(_three)
+        app.add_api_route(f"/{near}", functools.partial(read, query.bind()))
+    get = _get_asgi(app)
+
+    assert get("/2").headers["surrogate-control"].startswith("max-age=")
+    assert get("/10").headers["surrogate-control"] == "no-store"
+    assert get("/10").headers["cache-control"] == "public, no-cache"
+
+
+def _three() -> int:
+    return 3
+
+
+def test_django_serves_async_views_alike(shop: Shop) -> None:
+    """Under ASGI the same middleware answers, and acts for whom the session says."""
+    _django(shop)
+    from django.core.asgi import get_asgi_application
+
+    get = _get_asgi(get_asgi_application())
+    first = get("/async/prices/3")
+
+    assert first.headers["cache-control"] == "public, no-cache"
+    assert get("/async/prices/3", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    assert get("/async/orders/1").status_code == 403
+    get("/login")
+    assert get("/async/orders/1").json() == [1]
+    assert get("/async/orders/2").status_code == 403
+
+
+@pytest.mark.parametrize("serve", ["fastapi", "django"])
+def test_what_a_stream_reads_is_refused(shop: Shop, serve: str) -> None:
+    """As above, where the framework streams by itself."""
+
+    def pieces() -> Iterator[str]:
+        for month in (1, 2):
+            yield str(read(shop.prices.bind(month)))
+
+    if serve == "django":
+        get = _django(shop)
+        shop.stream = pieces
+    else:
+        app = FastAPI()
+        app.add_middleware(Caching)
+        app.add_api_route("/stream", lambda: StreamingResponse(pieces()))
+        get = _get_asgi(app)
+
+    with pytest.raises(HeadersSent):
+        get("/stream")
 
 
 def test_what_is_read_after_the_headers_is_refused(shop: Shop) -> None:

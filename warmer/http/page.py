@@ -10,8 +10,8 @@ from warmer.core.names import is_owner
 from warmer.entry import Entry
 from warmer.errors import HeadersSent
 from warmer.http.answer import Dialect, Headers, Request, answer
-from warmer.http.keys import surrogate_key
 from warmer.http.part import Part
+from warmer.http.purging import Purges
 from warmer.query import Handle
 
 R = TypeVar("R")
@@ -31,10 +31,10 @@ class Page:
         """The response shows this entry. Raises HeadersSent when they say already what it is made of."""
         if self._sent:
             raise HeadersSent(handle.query)
-        runtime = handle._reading.runtime_of()
-        if runtime.purges is not None:
-            self._dialect = runtime.purges.dialect
-        self._parts.append(_part(handle, entry, runtime.settings.namespace if runtime.purges else None))
+        purges = handle._reading.runtime_of().purges
+        if purges is not None:
+            self._dialect = purges.dialect
+        self._parts.append(_part(handle, entry, purges))
 
     def answer(
         self, method: str, asked: Mapping[str, str], status: int, headers: Headers, version: str
@@ -73,22 +73,23 @@ def _noted(handle: Handle[R], entry: Entry[R]) -> R:
     return entry.value
 
 
-def _part(handle: Handle[Any], entry: Entry[Any], namespace: str | None) -> Part:
-    """namespace: whose keys it carries; None where nothing is purged, so that nobody needs them."""
+def _part(handle: Handle[Any], entry: Entry[Any], purges: Purges | None) -> Part:
+    """Without purges nobody needs the keys."""
     reading = handle._reading
-    names, fresh_s = entry.names, entry.ttl_left
+    options, names, fresh_s = reading.options, entry.names, entry.ttl_left
     # A load that has read what is private, in another query, has made something private of it.
     private = reading.dependencies.scope is not None or any(map(is_owner, names))
     keys: tuple[str, ...] = ()
-    if namespace is not None and not private and not reading.options.sensitive:
-        keys = tuple(surrogate_key(namespace, name) for name in names)
+    # A near copy may have been invalidated `near` seconds ago, elsewhere: the last purge must come later.
+    if purges is not None and not private and not options.sensitive and options.near_s <= purges.again_s:
+        keys = tuple(purges.key_of(name) for name in names)
     return Part(
         seed=f"{entry.key} {entry.etag}" if entry.etag else "",
         age_s=entry.age,
         fresh_s=fresh_s,
         grace_s=max(0.0, entry.grace_left - fresh_s),
-        browser_s=reading.options.browser_max_age_s,
+        browser_s=options.browser_max_age_s,
         private=private,
-        sensitive=reading.options.sensitive,
+        sensitive=options.sensitive,
         keys=keys,
     )

@@ -11,9 +11,9 @@ class Part:
     """One entry in a response; or several, combined. Times are seconds.
 
     seed: changes when the value does, and differs between entries; empty where nothing stands for the value.
-    age_s: since it was stored. fresh_s: for which it is still fresh; 0 when
-    it is stale, or not stored. grace_s: for which it may be served stale after that. browser_s: for which a
-    browser may show it without asking (`browser_max_age`). keys: by which caches are told to drop it.
+    age_s: since it was stored. fresh_s: for which it is still fresh; 0 when it is stale, or not stored.
+    grace_s: for which it may be served stale after that. browser_s: for which a browser may show it without
+    asking (`browser_max_age`). keys: by which caches are told to drop it; none where no cache may keep it.
     """
 
     seed: str
@@ -27,11 +27,11 @@ class Part:
 
 
 def combined(parts: Sequence[Part]) -> Part:
-    """All parts as one: the strictest of each, and every key. `parts` must not be empty.
+    """All parts as one: the strictest of each; every key, or none if one has none. `parts` must not be empty.
 
     In which order entries were read, and how often, makes no difference.
     """
-    vouched = all(part.seed for part in parts)
+    vouched, keyed = all(part.seed for part in parts), all(part.keys for part in parts)
     return Part(
         seed="\n".join(sorted({part.seed for part in parts})) if vouched else "",
         age_s=max(part.age_s for part in parts),
@@ -40,5 +40,5 @@ def combined(parts: Sequence[Part]) -> Part:
         browser_s=min(part.browser_s for part in parts),
         private=any(part.private for part in parts),
         sensitive=any(part.sensitive for part in parts),
-        keys=tuple(dict.fromkeys(key for part in parts for key in part.keys)),
+        keys=tuple(dict.fromkeys(key for part in parts for key in part.keys)) if keyed else (),
     )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from warmer.core.names import is_owner
-from warmer.errors import mask
+from warmer.errors import show
 from warmer.http.answer import SURROGATE, Dialect
 from warmer.http.keys import surrogate_key
 from warmer.runtime.contract import Loadable
@@ -50,7 +50,7 @@ class Purges:
         """count: called with an event's name, and how many. wait_s, again_s: `purge_wait`, `purge_again`."""
         self.dialect: Dialect = getattr(purger, "dialect", SURROGATE)
         self._purger, self._namespace, self._count = purger, namespace, count
-        self._wait_s, self._again_s = wait_s, again_s
+        self._wait_s, self.again_s = wait_s, again_s
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pending: dict[str, None] = {}
@@ -58,6 +58,10 @@ class Purges:
         self._asked = self._done = self._tries = 0
         self._retry_at = 0.0
         self._closed = False
+
+    def key_of(self, name: str) -> str:
+        """The surrogate key of one of this namespace's names."""
+        return surrogate_key(self._namespace, name)
 
     def now(self, names: Iterable[str]) -> None:
         """Purge what stands under these names, and wait for it: until it's done or has failed, bounded."""
@@ -69,7 +73,7 @@ class Purges:
 
     def soon(self, names: Iterable[str]) -> int:
         """Purge what stands under these names, without waiting. What is private is in no shared cache."""
-        keys = [surrogate_key(self._namespace, name) for name in names if not is_owner(name)]
+        keys = [self.key_of(name) for name in names if not is_owner(name)]
         with self._changed:
             if not keys or self._closed:
                 return self._done
@@ -142,8 +146,8 @@ class Purges:
             if self._tries:
                 log.info("purging works again")
             self._done, self._tries, self._retry_at = upto, 0, 0.0
-            if self._again_s and not self._closed:
-                again_at = time.monotonic() + self._again_s
+            if self.again_s and not self._closed:
+                again_at = time.monotonic() + self.again_s
                 self._again.update((key, again_at) for key, first in batch.items() if first)
             self._changed.notify_all()
 
@@ -151,7 +155,7 @@ class Purges:
         self._count("purges_failed")
         with self._changed:
             self._tries += 1
-            why = f"{type(exc).__name__}: {mask(str(exc))}"
+            why = show(exc, 300)
             if self._tries == 1:
                 log.warning("purging %d keys failed and is tried again: %s", len(batch), why)
             pause_s = min(FIRST_PAUSE_S * 2 ** (self._tries - 1), LONGEST_PAUSE_S)
