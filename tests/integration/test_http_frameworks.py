@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -128,10 +129,7 @@ def _django(shop: Shop) -> Get:
     import django
     from django.conf import settings
     from django.core.wsgi import get_wsgi_application
-    from django.http import JsonResponse, StreamingHttpResponse
-    from django.urls import path
-
-    from warmer.http.django import identity
+    from django.urls import clear_url_caches
 
     if not settings.configured:
         settings.configure(
@@ -145,6 +143,16 @@ def _django(shop: Shop) -> Get:
             ],
         )  # fmt: skip
         django.setup()
+    sys.modules["warmer_test_pages"] = _django_pages(shop)
+    clear_url_caches()
+    return _get_wsgi(get_wsgi_application())
+
+
+def _django_pages(shop: Shop) -> ModuleType:
+    from django.http import JsonResponse, StreamingHttpResponse
+    from django.urls import path
+
+    from warmer.http.django import identity
 
     def page(request: Any, kind: str, number: int) -> JsonResponse:
         return JsonResponse(shop.value(kind, number), safe=False)
@@ -167,11 +175,8 @@ def _django(shop: Shop) -> Get:
         path("<kind>/<int:number>", page),
     ]
     pages.acts_for = identity(user_id=lambda request: request.session.get("user_id"))
-    sys.modules["warmer_test_pages"] = pages
-    from django.urls import clear_url_caches
-
-    clear_url_caches()
-    return _get_wsgi(get_wsgi_application())
+    made: ModuleType = pages
+    return made
 
 
 @pytest.fixture(params=[_starlette, _flask, _django], ids=["fastapi", "flask", "django"])
@@ -334,7 +339,7 @@ def test_what_a_stream_reads_is_refused(shop: Shop, serve: str) -> None:
         get = _get_asgi(app)
 
     with pytest.raises(HeadersSent):
-        get("/stream")
+        contextvars.copy_context().run(get, "/stream")
 
 
 def test_what_is_read_after_the_headers_is_refused(shop: Shop) -> None:
