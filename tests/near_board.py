@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import redis
 
 from tests.board import Board
+from tests.integration.forking import in_child, said
 from warmer.near.copies import Copy
 from warmer.testing import wait_until
 
@@ -36,3 +38,29 @@ def kill_tracking(client: redis.Redis) -> int:
     db = str(client.connection_pool.connection_kwargs["db"])
     mine: list[dict[str, Any]] = [one for one in client.client_list() if one["db"] == db]
     return sum(client.client_kill_filter(_id=one["id"]) for one in mine if one["name"] == "warmer-near")
+
+
+def main(url: str, namespace: str) -> None:
+    """Run by test_near_away.py in a process of its own: forks with copies there, and reads in the child."""
+    board = Board(namespace, url, near=60)
+    read_until_near(board)
+    parents = board.runtime.near
+
+    def in_the_child() -> None:
+        assert not parents.live
+        assert parents is not board.runtime.near
+        assert not is_near(board)
+        read_until_near(board)
+        assert board.departures.invalidate("JFK") == 1
+        assert board.departures("JFK") == 2
+        board.close()
+
+    in_child(in_the_child)
+    wait_until(lambda: board.departures("JFK") == 2, description="the parent to hear of it")
+    read_until_near(board)
+    board.close()
+    said("done")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

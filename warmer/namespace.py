@@ -332,7 +332,8 @@ class Warmer:
                     continue  # one function on purpose under two names
                 raise DuplicateQuery(reading.name, _told(known.fn), _told(reading.fn))
         query: Query[Any, Any]
-        if isinstance(reading, NearReading):
+        # Who asks for a private entry is looked at on each read, so it takes the long way to its copy.
+        if isinstance(reading, NearReading) and reading.dependencies.scope is None:
             query = NearAsyncQuery(reading) if reading.is_async else NearQuery(reading)
         else:
             query = AsyncQuery(reading) if reading.is_async else Query(reading)

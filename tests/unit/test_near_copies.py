@@ -12,12 +12,23 @@ from warmer import Warmer
 from warmer.errors import InvalidOption
 from warmer.near.copies import Copies, Copy
 from warmer.near.weight import weigh
+from warmer.options import Options
 
+OPTIONS = Options(60, 60)
 TIMES = (0, b"lifelife", 1.0, 2.0, 3.0, 4.0, 5.0, 6, bytes(8))
 
 
 def _copy(name: str, weight: int = 1) -> Copy:
-    return Copy(name.encode(), name, None, TIMES, b"", weight, 1e9, 1e9)
+    return Copy(name.encode(), name, None, TIMES, b"", OPTIONS, weight, 1e9, 1e9)
+
+
+def _copies(most_bytes: int, most_entries: int, told: dict[bytes, int] | None = None) -> Copies:
+    def tell(copy: Copy) -> None:
+        if told is not None:
+            told[copy.key] = told.get(copy.key, 0) + copy.reads - copy.told
+        copy.told = copy.reads
+
+    return Copies(most_bytes, most_entries, tell)
 
 
 def _put(copies: Copies, name: str, weight: int = 1) -> bool:
@@ -30,7 +41,7 @@ def _names(copies: Copies) -> str:
 
 def test_there_are_never_more_copies_than_the_bound() -> None:
     """Where nothing was read again, the oldest goes first."""
-    copies = Copies(1000, 3)
+    copies = _copies(1000, 3)
 
     for name in "abcde":
         assert _put(copies, name)
@@ -40,7 +51,7 @@ def test_there_are_never_more_copies_than_the_bound() -> None:
 
 def test_there_are_never_more_bytes_than_the_bound() -> None:
     """As many go as a large one needs; what is larger than all together is not kept at all."""
-    copies = Copies(100, 1000)
+    copies = _copies(100, 1000)
     for name in "abcd":
         _put(copies, name, 25)
 
@@ -52,21 +63,37 @@ def test_there_are_never_more_bytes_than_the_bound() -> None:
 
 def test_what_is_read_again_outlives_what_is_not() -> None:
     """A thousand entries that are read once push out none of the three that are read all the time."""
-    copies = Copies(1000, 10)
+    copies = _copies(1000, 10)
     for name in "abc":
         _put(copies, name)
 
     for number in range(1000):
         for name in "abc":
-            copies.by_key[name.encode()].read = True
+            copies.by_key[name.encode()].reads += 1
         _put(copies, str(number))
 
     assert {b"a", b"b", b"c"} <= copies.by_key.keys()
 
 
+def test_every_read_is_told_once() -> None:
+    """While a copy is there, when it makes room, when it is dropped, and when all are."""
+    told: dict[bytes, int] = {}
+    copies = _copies(1000, 3, told)
+    for name in "abcd":
+        _put(copies, name)
+        copies.by_key[name.encode()].reads += 2
+    assert told == {b"a": 2}
+    copies.tell_reads()
+    copies.by_key[b"c"].reads += 1
+    copies.drop([b"b"])
+    copies.clear()
+
+    assert told == {b"a": 2, b"b": 2, b"c": 3, b"d": 2}
+
+
 def test_a_copy_that_takes_the_place_of_another_counts_once() -> None:
     """The same entry read anew: its older copy goes."""
-    copies = Copies(1000, 10)
+    copies = _copies(1000, 10)
     _put(copies, "a", 30)
 
     _put(copies, "a", 40)
@@ -76,7 +103,7 @@ def test_a_copy_that_takes_the_place_of_another_counts_once() -> None:
 
 def test_a_reply_from_before_a_message_is_not_taken_in() -> None:
     """A key that has had a message since its GET was sent, whether a copy was there or not."""
-    copies = Copies(1000, 10)
+    copies = _copies(1000, 10)
     turn = copies.turn(b"a")
     copies.drop([b"a"])
 
@@ -92,7 +119,7 @@ def test_a_reply_from_before_a_message_is_not_taken_in() -> None:
 
 def test_only_what_is_under_a_stem_is_dropped_with_it() -> None:
     """The copies of one query go, those of others stay."""
-    copies = Copies(1000, 10)
+    copies = _copies(1000, 10)
     for name in ("q@1:a", "q@1:b", "r@1:a"):
         _put(copies, name)
 
@@ -102,7 +129,7 @@ def test_only_what_is_under_a_stem_is_dropped_with_it() -> None:
 
 def test_the_list_holds_over_any_order_of_steps() -> None:
     """After any puts, drops and reads, the list from the oldest to the newest is what is there."""
-    dice, copies = random.Random(5), Copies(60, 12)
+    dice, copies = random.Random(5), _copies(60, 12)
     for _ in range(5000):
         name = dice.choice("abcdefghijklmnopqrstuvwxyz")
         step = dice.random()
@@ -111,7 +138,7 @@ def test_the_list_holds_over_any_order_of_steps() -> None:
         elif step < 0.75:
             copies.drop([name.encode()])
         elif name.encode() in copies.by_key:
-            copies.by_key[name.encode()].read = True
+            copies.by_key[name.encode()].reads += 1
         if step > 0.999:
             copies.clear()
         listed, at = [], copies._oldest

@@ -11,7 +11,7 @@ ever pickled, and decoding runs no code but that of the annotated types. What co
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from msgspec import inspect as tree
@@ -119,12 +119,10 @@ class Codec:
         """The encoded value in a payload: whole, and not compressed any more. Raises CorruptEntry."""
         return payload.unpack(flags, stored, self._limit_bytes, offset)
 
-    def decode_raw(self, raw: memoryview | bytes) -> Any:
-        """The value in what `unpack` gave. Raises CorruptEntry, and nothing else."""
-        try:
-            return self._decode(raw)
-        except Exception as broken:
-            raise self._corrupt(broken) from broken
+    @property
+    def decode_raw(self) -> Callable[[memoryview | bytes], Any]:
+        """The value in what `unpack` gave; raises whatever msgspec and the annotated types' own code do."""
+        return self._decode
 
     def _corrupt(self, broken: Exception) -> CorruptEntry:
         """For bytes that msgspec refuses, and for what the annotated types' own code raises."""

@@ -1,8 +1,8 @@
 """The copies themselves: bounded by bytes and entries, read without a lock.
 
-Eviction is SIEVE (Zhang et al., NSDI 2024): a hit only marks its copy, and a hand that goes from the oldest
-to the newest takes the first unmarked one. It keeps what is read again better than LRU does, and, what
-counts here, a hit moves nothing: readers share no lock and no list.
+Eviction is SIEVE (Zhang et al., NSDI 2024): a hit only counts in its copy, and a hand that goes from the
+oldest to the newest takes the first that was not read since it came by. It keeps what is read again better
+than LRU does, and, what matters here, a hit moves nothing: readers share no lock and no list.
 
 The turn of a key is what keeps an old reply out. A reader notes it before its GET is sent; every message on
 the key gives it a new one, never used before; a copy is taken in only if the turn is still the one noted.
@@ -13,62 +13,56 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from warmer.core.header import Times
+from warmer.options import Options
 
 # Keys share turns: a message on another key of the same turn costs a reader one copy, and nothing else.
 TURNS = 1024
+#: In place of a value: it can be changed, so each reader gets its own.
+AFRESH: Any = object()
 
 
+@dataclass(slots=True, eq=False)
 class Copy:
-    """One entry, as it was read. `value` if readers may share it, else `raw`, to be decoded for each of them.
+    """One entry, as it was read: `value` if readers may share it, else AFRESH, and `raw` is decoded for each.
 
-    until, ask_at: by the monotonic clock, in seconds; not served from the one on, due from the other on.
-    times: the fields of its header. front: what else stands before the value, see warmer.core.payload.
+    until, calm_until: by the monotonic clock, in seconds; not served from the one on, and from the other on,
+    which is never later, there is more to do than to serve it. times: the fields of its header. front: what
+    else stands before the value, see warmer.core.payload. reads: counted by readers without a lock, as
+    tallies are; told: those that the tallies know of; passed: those when the hand last came by.
     """
 
-    __slots__ = (
-        "ask_at",
-        "front",
-        "key",
-        "newer",
-        "older",
-        "raw",
-        "read",
-        "times",
-        "until",
-        "value",
-        "weight",
-    )
-
-    def __init__(
-        self,
-        key: bytes,
-        value: Any,
-        raw: Any,
-        times: Times,
-        front: bytes,
-        weight: int,
-        until: float,
-        ask_at: float,
-    ) -> None:
-        self.key, self.value, self.raw, self.weight = key, value, raw, weight
-        self.times, self.front = times, front
-        self.until, self.ask_at = until, ask_at
-        self.read = False
-        self.older: Copy | None = None
-        self.newer: Copy | None = None
+    key: bytes
+    value: Any
+    raw: Any
+    times: Times
+    front: bytes
+    options: Options
+    weight: int
+    until: float
+    calm_until: float
+    reads: int = 0
+    told: int = 0
+    passed: int = 0
+    older: Copy | None = None
+    newer: Copy | None = None
 
 
 class Copies:
-    """At most so many bytes and entries. `by_key` may be read by anybody; what changes it takes the lock."""
+    """At most so many bytes and entries. `by_key` may be read by anybody; what changes it takes the lock.
 
-    def __init__(self, most_bytes: int, most_entries: int) -> None:
+    tell: called with a copy that has reads which were not told yet, and only then; under the lock.
+    """
+
+    def __init__(self, most_bytes: int, most_entries: int, tell: Callable[[Copy], None]) -> None:
         self.by_key: dict[bytes, Copy] = {}
         self.weight = 0
         self.evicted = 0
         self._most_bytes, self._most_entries = most_bytes, most_entries
+        self._tell = tell
         self._lock = threading.Lock()
         self._new_turn: Callable[[], int] = itertools.count(1).__next__
         self._turns = [0] * TURNS
@@ -122,10 +116,21 @@ class Copies:
         with self._lock:
             self._turns = [self._new_turn()] * TURNS
             held = dict(self.by_key)
+            self._tell_all()
             self.by_key.clear()
             self._oldest = self._newest = self._hand = None
             self.weight = 0
         return held
+
+    def tell_reads(self) -> None:
+        """Tell of all reads until now."""
+        with self._lock:
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        for copy in self.by_key.values():
+            if copy.reads != copy.told:
+                self._tell(copy)
 
     def _append(self, copy: Copy) -> None:
         self.by_key[copy.key] = copy
@@ -150,12 +155,14 @@ class Copies:
             self._newest = copy.older
         del self.by_key[copy.key]
         self.weight -= copy.weight
+        if copy.reads != copy.told:
+            self._tell(copy)
 
     def _unread(self) -> Copy:
         """Where the hand stops: the next copy that was not read since it came by."""
         copy = self._hand or self._oldest
-        while copy is not None and copy.read:
-            copy.read = False
+        while copy is not None and copy.reads != copy.passed:
+            copy.passed = copy.reads
             copy = copy.newer or self._oldest
         assert copy is not None, "asked for only while there are copies"
         self._hand = copy

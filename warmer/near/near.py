@@ -55,16 +55,17 @@ class Near:
     ) -> None:
         self.live: Mapping[bytes, Copy] = NOTHING
         self.aside: Mapping[bytes, Copy] = NOTHING
-        self.hits = 0  # without a lock, as tallies are
-        self.tallies = tallies
+        self._hits = 0
+        self._tallies = tallies
         self._counts = counts
-        self._copies = Copies(most_bytes, most_entries)
+        self._copies = Copies(most_bytes, most_entries, self._tell)
         self._tracking = Tracking(connections, self)
         self._tracked: frozenset[bytes] = frozenset()
         self._life: bytes | None = None
         self._doubts = 0
         self._lock = threading.Lock()  # for what changes what may be served; a hit takes none
         counts.watch("near_hits", lambda: self.hits)
+        tallies.gather = self._copies.tell_reads
         counts.watch("near_evictions", lambda: self._copies.evicted)
         _everywhere.add(self)
 
@@ -93,6 +94,12 @@ class Near:
         if self.aside:
             with self._lock:
                 self._forget_aside()
+
+    @property
+    def hits(self) -> int:
+        """How many reads were answered from a copy."""
+        self._copies.tell_reads()
+        return self._hits
 
     # -- for whoever changes entries in this process; to be called when the server has done it
 
@@ -169,6 +176,13 @@ class Near:
                 log.info("the server says no more what changes: %d near copies are not served", len(held))
 
     # -- inside
+
+    def _tell(self, copy: Copy) -> None:
+        # Read once: another reader may count on meanwhile.
+        reads = copy.reads
+        new, copy.told = reads - copy.told, reads
+        self._hits += new
+        self._tallies.add(copy.key, copy.options, new)
 
     def _forget_aside(self) -> None:
         self.aside = NOTHING

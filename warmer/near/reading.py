@@ -10,16 +10,16 @@ and many at once are the same:
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmer.core.header import HEADER_SIZE, INVALIDATED, Times
 from warmer.core.payload import front_of
 from warmer.driving import Steps
 from warmer.entry import Entry
-from warmer.errors import CorruptEntry, ServerError
-from warmer.near.copies import Copy
-from warmer.near.near import Near, Ticket
+from warmer.errors import ServerError
+from warmer.near.copies import AFRESH, Copy
+from warmer.near.near import NOTHING, Near, Ticket
 from warmer.near.weight import weigh
 from warmer.reading import MISSED, Args, Call, Missed, Reading, Seen, note_around
 from warmer.runtime.contract import Outcome
@@ -41,15 +41,24 @@ GRACE_MARGIN_S = 0.05
 ABSENT: Any = object()
 
 
+class Nowhere:
+    """Where a query is near that was not read yet."""
+
+    live = NOTHING
+
+
+NOWHERE = Nowhere()
+
+
 class NearReading(Reading[R]):
     """A query with `near=`, ready to be read."""
 
-    __slots__ = ("_immutable", "_near", "_stems")
+    __slots__ = ("_stems", "near")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._stems, self._immutable = self.keys.stems, self.codec.immutable
-        self._near: Near | None = None
+        self._stems = self.keys.stems
+        self.near: Near | Nowhere = NOWHERE  # that of the runtime which was last read through
 
     # -- the steps of a read
 
@@ -82,20 +91,21 @@ class NearReading(Reading[R]):
 
     def look(self, runtime: Runtime, key: bytes, args: Args) -> Seen | None:
         """The copy, if one may be served."""
-        self._near = near = runtime.near
-        copy = near.live.get(key)
-        if copy is None or copy.until <= time.monotonic():
+        self.near = runtime.near
+        copy = runtime.near.live.get(key)
+        if copy is None or monotonic() >= copy.until:
             return None
         found = self._seen(runtime, copy, args)
-        near.hits += found is not None
+        copy.reads += found is not None
         return found
 
     def look_aside(self, runtime: Runtime, key: bytes, args: Args, exc: ServerError) -> Seen | Missed:
         """The server is away: a copy from before, if `near` has not passed since it was read."""
         copy = runtime.near.aside.get(key)
-        if copy is not None and copy.until > time.monotonic():
+        if copy is not None and monotonic() < copy.until:
             found = self._seen(runtime, copy, args)
             if found is not None:
+                runtime.tallies.add(key, self.options)
                 runtime.counts.add("near_away")
                 return found
         note_around(runtime, exc)
@@ -113,36 +123,29 @@ class NearReading(Reading[R]):
             self._keep(runtime, key, found, ticket)
         return found
 
-    def fast(self, key: bytes, args: Args) -> R:
-        """The value of a copy that anybody may read; else ABSENT."""
-        near = self._near
-        if near is None:
+    def fast(self, key: bytes) -> R:
+        """The value of a copy of a public entry, where serving it is all there is to do; else ABSENT."""
+        copy = self.near.live.get(key)
+        if copy is None or monotonic() >= copy.calm_until or past.get() is not None:
             return ABSENT  # type: ignore[no-any-return]
-        copy = near.live.get(key)
-        now = time.monotonic()
-        if copy is None or copy.until <= now or past.get() is not None:
-            return ABSENT  # type: ignore[no-any-return]
-        copy.read = True
-        near.hits += 1
-        near.tallies.add(copy.key, self.options)
-        if copy.ask_at <= now:
-            self.runtime_of().ask(self, args, key, int(copy.times[2]))
-        return copy.value if self._immutable else self._decoded(copy)
+        copy.reads += 1
+        value = copy.value
+        return value if value is not AFRESH else self.decoded(copy)
 
-    def _decoded(self, copy: Copy) -> R:
+    def decoded(self, copy: Copy) -> R:
+        """The value of one that readers may not share; ABSENT if its types refuse what they made before."""
         try:
             return self.codec.decode_raw(copy.raw)  # type: ignore[no-any-return]
-        except CorruptEntry:
+        except Exception:  # noqa: BLE001 - anything: it is code of the user's; a read of the entry will tell
+            copy.until = copy.calm_until = 0.0
             return ABSENT  # type: ignore[no-any-return]
 
     def _seen(self, runtime: Runtime, copy: Copy, args: Args) -> Seen | None:
         if self._is_foreign(copy.times[8], args):
             return None
-        value = copy.value if self._immutable else self._decoded(copy)
+        value = copy.value if copy.value is not AFRESH else self.decoded(copy)
         if value is ABSENT:
             return None
-        copy.read = True
-        runtime.tallies.add(copy.key, self.options)
         now = runtime.store.now_us()
         if not now < copy.times[6]:
             runtime.ask(self, args, copy.key, int(copy.times[2]))
@@ -155,17 +158,18 @@ class NearReading(Reading[R]):
         if until <= asked_at:
             return
         raw, front = None, front_of(times[0], blob)
-        if self._immutable:
+        if self.codec.immutable:
             weight = weigh(value)
         else:
             raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE))
-            value, weight = None, len(raw)
-        copy = Copy(key, value, raw, times, front, weight + COPY_BYTES + len(front), until, ask_at)
+            value, weight = AFRESH, len(raw)
+        weight += COPY_BYTES + len(front)
+        copy = Copy(key, value, raw, times, front, self.options, weight, until, min(until, ask_at))
         kept = runtime.near.put(copy, turn, times[1])
         runtime.counts.add("near_copies" if kept else "near_refusals")
 
     def _deadlines(self, times: Times, asked_at: float, now_us: float) -> tuple[float, float]:
         """When a copy ends and when its entry is due, by the monotonic clock."""
-        now = time.monotonic()
+        now = monotonic()
         in_grace_s = (times[5] - now_us) / 1e6 - GRACE_MARGIN_S
         return min(asked_at + self.options.near_s, now + in_grace_s), now + (times[6] - now_us) / 1e6

@@ -22,16 +22,19 @@ class Tallies:
         self.counts: dict[bytes, int] = {}
         self.options: dict[bytes, Options] = {}
         self._since = time.monotonic()
+        # Has reads added that were counted elsewhere, closer to their readers.
+        self.gather: Callable[[], None] = lambda: None
 
-    def add(self, key: bytes, options: Options) -> None:
-        """One read of the entry at `key`."""
+    def add(self, key: bytes, options: Options, reads: int = 1) -> None:
+        """One read of the entry at `key`, or several."""
         counts = self.counts
-        counts[key] = counts.get(key, 0) + 1
+        counts[key] = counts.get(key, 0) + reads
         if key not in self.options:
             self.options[key] = options
 
     def flush(self) -> None:
         """Tell the server. What can't be told is dropped: counts are about now."""
+        self.gather()
         counts, options = self.counts, self.options
         self.counts, self.options = {}, {}
         now = time.monotonic()

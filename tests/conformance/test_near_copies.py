@@ -1,0 +1,83 @@
+"""Near copies on Valkey and on Redis 7.0: what each server says of its writes, and of its restarts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from tests.board import Board
+from tests.near_board import copy_of, read_until_near
+from tests.remote_board import RemoteBoard
+from warmer.testing import RedisServer, ValkeyServer, wait_until
+
+Server = ValkeyServer | RedisServer
+
+
+@pytest.fixture
+def near(own_server: Server, namespace: str) -> Iterator[Board]:
+    """A query whose entries are kept near for a minute."""
+    made = Board(namespace, own_server.url, near=60)
+    yield made
+    made.close()
+
+
+def test_every_way_to_change_an_entry_is_heard_of(near: Board, own_server: Server) -> None:
+    """An invalidation, a commit, a DEL by hand, an eviction's or expiry's deletion, a FLUSHALL."""
+    key = near.departures.bind("JFK").key
+    with redis.Redis.from_url(own_server.url) as client:
+        other = Board(near.flights.namespace, own_server.url)
+        ways: list[Callable[[], object]] = [
+            lambda: other.departures.invalidate("JFK"),
+            lambda: other.departures.invalidate_all(),
+            lambda: other.flights.invalidate_tags("all"),
+            lambda: other.departures.refresh("JFK"),
+            lambda: client.delete(key),
+            lambda: client.pexpire(key, 1),
+            client.flushall,
+        ]
+        for way in ways:
+            old = read_until_near(near)
+            way()
+            wait_until(lambda: copy_of(near) is not old, description="the copy to go")  # noqa: B023 - called here
+        other.close()
+
+
+def test_a_marked_entry_is_kept_near_no_longer_than_it_may_be_served(
+    own_server: Server, namespace: str
+) -> None:
+    """With stale_after_write, the copy of what was invalidated ends with it, and asks for the new one."""
+    board = Board(namespace, own_server.url, near=60, stale_after_write=2)
+    read_until_near(board)
+
+    assert board.departures.invalidate("JFK") == 1
+
+    copy = read_until_near(board)
+    assert copy.until <= time.monotonic() + 2
+    assert board.departures.read("JFK").state in ("stale", "fresh")
+    wait_until(lambda: board.departures("JFK") == 2, description="the new value")
+    board.close()
+
+
+def test_nothing_near_outlives_a_restart(near: Board, own_server: Server) -> None:
+    """What was stored before is not served after it, from near, either."""
+    read_until_near(near)
+    own_server.restart()
+
+    wait_until(lambda: near.departures("JFK") >= 2, description="a load")
+
+    read_until_near(near)
+    assert near.departures("JFK") >= 2
+    assert not near.runtime.near.aside
+
+
+def test_a_process_hears_of_what_another_invalidates(near: Board, own_server: Server) -> None:
+    """Two processes: one writes, the other's copy goes."""
+    read_until_near(near)
+    with RemoteBoard(own_server.url, near.flights.namespace) as other:
+        assert other.do("invalidate", "JFK") == 1
+
+        wait_until(lambda: copy_of(near) is None, description="the copy to go")
+        assert near.departures("JFK") == 2
