@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import redis
 
 from tests.board import Board
 from tests.integration.forking import in_child, said
+from warmer import Warmer
 from warmer.near.copies import Copy
+from warmer.near.near import Near
 from warmer.testing import wait_until
 
 
@@ -18,9 +22,28 @@ def copy_of(board: Board, airport: str = "JFK") -> Copy | None:
     return board.runtime.near.live.get(board.departures.bind(airport).key.encode())
 
 
+def keep_near(flights: Warmer, *reads: Callable[[], object]) -> Near:
+    """Have these reads answered from copies, and by copies that no message takes which is on its way yet."""
+    near = flights.runtime().near
+    for read in reads:
+        read()  # the first reads load, and only begin to listen
+    wait_until(lambda: near._life is not None, description="the server to be listened to")
+    near.doubt()
+    wait_until(lambda: near.live is near._copies.by_key, description="its messages to be here")
+    for read in reads:
+        wait_until(functools.partial(_is_hit, near, read), description="a near copy")
+    return near
+
+
+def _is_hit(near: Near, read: Callable[[], object]) -> bool:
+    before = near.hits
+    read()
+    return near.hits > before
+
+
 def read_until_near(board: Board, airport: str = "JFK") -> Copy:
-    """Read until there is a copy: the first reads only begin to listen."""
-    wait_until(lambda: board.departures(airport) and copy_of(board, airport), description="a near copy")
+    """Read until there is a copy."""
+    keep_near(board.flights, lambda: board.departures(airport))
     copy = copy_of(board, airport)
     assert copy is not None
     return copy
@@ -28,9 +51,7 @@ def read_until_near(board: Board, airport: str = "JFK") -> Copy:
 
 def is_near(board: Board, airport: str = "JFK") -> bool:
     """Read once; whether a copy was served."""
-    before = board.runtime.near.hits
-    board.departures(airport)
-    return board.runtime.near.hits > before
+    return _is_hit(board.runtime.near, lambda: board.departures(airport))
 
 
 def kill_tracking(client: redis.Redis) -> int:

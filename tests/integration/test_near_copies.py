@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.board import Board
-from tests.near_board import copy_of, is_near, kill_tracking, read_until_near
+from tests.near_board import copy_of, is_near, keep_near, kill_tracking, read_until_near
 from tests.remote_board import RemoteBoard
 from warmer import Warmer
 from warmer.errors import IdentityRefused
@@ -218,8 +218,7 @@ def test_what_a_caller_does_to_its_list_changes_nobody_elses(flights: Warmer) ->
     def pair(n: int) -> tuple[int, str]:
         return (n, "x" * 5000)
 
-    near = flights.runtime().near
-    wait_until(lambda: rows(1) and pair(1) and len(near.live) == 2, description="copies")
+    keep_near(flights, lambda: rows(1), lambda: pair(1))
     for got in (rows(1), asyncio.run(rows.aget(1)), rows.read(1).value, rows.get_many([(1,)])[0]):
         got[0].number = 99
         got.clear()
@@ -252,8 +251,7 @@ def test_copies_follow_a_clock_that_a_test_moves(flights: Warmer, clock: Clock) 
         loads.append(n)
         return len(loads)
 
-    near, counts = flights.runtime().near, flights.runtime().counts
-    wait_until(lambda: board(1) and near.live, description="a copy")
+    near, counts = keep_near(flights, lambda: board(1)), flights.runtime().counts
 
     clock.advance(15)
     wait_until(lambda: board(1) and near.live, description="a copy of what is stale")
@@ -304,8 +302,7 @@ def test_a_copy_is_only_for_who_may_read_the_entry(flights: Warmer) -> None:
     def trips(user_id: int) -> str:
         return f"trips of {user_id}"
 
-    near = flights.runtime().near
-    wait_until(lambda: trips(1) and trips(2) and len(near.live) == 2, description="copies")
+    near = keep_near(flights, lambda: trips(1), lambda: trips(2))
     hits = near.hits
 
     assert (trips(1), trips(2)) == ("trips of 1", "trips of 2")
@@ -325,8 +322,7 @@ def test_a_copy_of_another_owner_is_not_served(flights: Warmer) -> None:
     def trips(user_id: int) -> str:
         return f"trips of {user_id}"
 
-    near = flights.runtime().near
-    wait_until(lambda: trips(1) and trips(2) and len(near.live) == 2, description="copies")
+    near = keep_near(flights, lambda: trips(1), lambda: trips(2))
     one, two = (near.live[trips.bind(n).key.encode()] for n in (1, 2))
 
     one.times, one.value = two.times, two.value
@@ -342,7 +338,8 @@ def test_an_async_query_is_answered_from_its_copy(flights: Warmer) -> None:
         return [n]
 
     async def main() -> list[list[int]]:
-        near = flights.runtime().near
+        await later(1)
+        near = await asyncio.to_thread(keep_near, flights)
         while not near.live:
             await later(1)
         before = near.hits
@@ -367,7 +364,7 @@ def test_a_load_is_given_no_copy_of_what_it_reads(flights: Warmer) -> None:
     def outer(n: int) -> tuple[int, int]:
         return inner(n), inner.read(n).value
 
-    wait_until(lambda: inner(1) and flights.runtime().near.live, description="a copy")
+    keep_near(flights, lambda: inner(1))
 
     assert outer(1) == (2, 3)
     assert inner(1) == 1
@@ -380,15 +377,13 @@ def test_a_type_that_refuses_what_it_made_before_is_read_anew(flights: Warmer) -
     def rows(n: int) -> list[Picky]:
         return [Picky(n)]
 
-    near = flights.runtime().near
-    wait_until(lambda: rows(1) and near.live, description="a copy")
     ways: list[Callable[[], list[Picky]]] = [
         lambda: rows(1),
         lambda: rows.read(1).value,
         lambda: asyncio.run(rows.aget(1)),
     ]
     for read in ways:
-        wait_until(lambda: rows(1) and near.live, description="a copy")
+        keep_near(flights, lambda: rows(1))
         Picky.refusals = 1
 
         assert read() == [Picky(1)]
@@ -436,15 +431,14 @@ def test_a_query_declared_later_is_heard_of_on_the_same_connection(flights: Warm
     def first(n: int) -> int:
         return n
 
-    near = flights.runtime().near
-    wait_until(lambda: first(1) and near.live, description="a copy")
+    near = keep_near(flights, lambda: first(1))
     [copy] = near.live.values()
 
     @flights.cached(ttl=60, near=60, name="second")
     def second(n: int) -> int:
         return n
 
-    wait_until(lambda: second(1) and len(near.live) == 2, description="a copy of the second")
+    keep_near(flights, lambda: second(1))
     second.invalidate(1)
     assert list(near.live.values()) == [copy]
     assert flights.runtime().counts.snapshot().get("near_drops", 0) == 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from warmer.core.header import Times
@@ -36,10 +36,10 @@ class Copy:
     """
 
     key: bytes
-    value: Any
-    raw: Any
+    value: Any = field(repr=False)
+    raw: Any = field(repr=False)
     times: Times
-    front: bytes
+    front: bytes = field(repr=False)
     options: Options
     weight: int
     until: float
@@ -47,8 +47,8 @@ class Copy:
     reads: int = 0
     told: int = 0
     passed: int = 0
-    older: Copy | None = None
-    newer: Copy | None = None
+    older: Copy | None = field(default=None, repr=False)
+    newer: Copy | None = field(default=None, repr=False)
 
 
 class Copies:
