@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import near
 from benchmarks.hits import measure
 from warmer.testing import ValkeyServer
 
@@ -21,6 +22,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=Path(folder)) as server:
         records = measure(server.url)
+        near_records = near.measure(server.url)
     table = Table(
         "what", "bytes", "redis-py get + decode", "warmer hit", "ratio", box=None, header_style="bold"
     )
@@ -30,8 +32,9 @@ def main() -> None:
             f"{record['warmer hit us']} us", str(record["ratio"]),
         )  # fmt: skip
     Console().print(table)
+    Console(width=200).print(near.show(near_records))
     if asked.json:
-        asked.json.write_text(json.dumps(records, indent=2) + "\n", "utf-8")
+        asked.json.write_text(json.dumps([*records, *near_records], indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
