@@ -112,6 +112,18 @@ def test_the_process_that_wrote_sees_it_at_once(near: Board, how: str) -> None:
         assert near.departures("JFK") == before + 1
 
 
+def test_what_this_process_puts_it_reads(near: Board) -> None:
+    """A value that a writer had at hand takes the place of the copy at once."""
+    for value in (50, 60, 70):
+        read_until_near(near)
+
+        with near.departures.writing("JFK") as writing:
+            writing.put(value)
+
+        assert near.departures("JFK") == value
+    assert near.loads == 1
+
+
 def test_a_tag_takes_only_the_copies_under_it(make_board: Make, namespace: str) -> None:
     """Copies of other entries are served again as soon as the server has said that they did not change."""
     board = make_board(near=60, tags=("of:{airport}",))
@@ -312,6 +324,7 @@ def test_a_copy_is_only_for_who_may_read_the_entry(flights: Warmer) -> None:
         with pytest.raises(IdentityRefused):
             trips(1)
     flights.forget(user_id=1)
+    assert trips.bind(1).key.encode() not in near.live
     wait_until(lambda: len(near.live) == 1, description="the copies of others to be served again")
 
 
