@@ -71,7 +71,7 @@ def declare(
         params.signature,
         params.types,
     )
-    dependencies: Dependencies = read_dependencies(query, params.types, depends_on, tags, owner)
+    dependencies = _dependencies(query, params, depends_on, tags, owner)
     return (NearReading if checked.near_s else Reading)(
         query,
         fn,
@@ -135,6 +135,29 @@ def _near_s(query: str, given: Mapping[str, Any]) -> float:
             said = f"{option}={given[option]!r}"
             raise InvalidOption(query, "near", show(given["near"]), f"0, as it is declared with {said}")
     return near_s
+
+
+def _dependencies(
+    query: str, params: Params, depends_on: Mapping[Any, Any] | str, tags: Collection[str], owner: str | None
+) -> Dependencies:
+    dependencies = read_dependencies(query, params.types, depends_on, tags, owner)
+    if dependencies.auto:
+        _listen(query)
+    return dependencies
+
+
+def _listen(query: str) -> None:
+    """Hear what loads execute. Raises InvalidOption where there is no SQLAlchemy to hear it of."""
+    try:
+        from warmer.found.listening import listen
+    except ImportError as exc:
+        raise InvalidOption(
+            query,
+            "depends_on",
+            show("auto"),
+            f"a mapping {{Table: columns}}: SQLAlchemy can't be imported ({exc})",
+        ) from exc
+    listen()
 
 
 def _named(fn: Callable[..., Any], name: str | None) -> str:

@@ -44,6 +44,8 @@ class Dependencies:
     shapes: tuple[tuple[str, Shape], ...]
     tags: tuple[str, ...]
     scope: str | None
+    #: What its loads read is found as they run (`depends_on="auto"`).
+    auto: bool = False
 
     def names_of(self, params: Mapping[str, Any], tail: str) -> Names:
         """The names of the entry with these canonical params."""
@@ -102,7 +104,7 @@ def read_dependencies(
         raise InvalidOption(query, "tags", show(tags), 'a tuple of texts, as in tags=("month:{month}",)')
     for tag in tags:
         _check_tag(query, types, tag)
-    return Dependencies(query, types, tuple(tables), tuple(shapes), tuple(tags), scope)
+    return Dependencies(query, types, tuple(tables), tuple(shapes), tuple(tags), scope, depends_on == "auto")
 
 
 def _table(query: str, table: Any) -> str:

@@ -17,6 +17,7 @@ from warmer.dependencies import Dependencies, Names
 from warmer.driving import Steps, Within
 from warmer.entry import Entry, EntryState
 from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ParamError, ServerError, WarmerError
+from warmer.found.reads import Reads
 from warmer.options import Options
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import identity, past
@@ -240,6 +241,8 @@ class Reading(Generic[R]):
         around = past.get()
         if around is not None and around.loading:
             around.found.update(self.names_of(params, self.entry(args)).listed)
+            if self.dependencies.auto and around.reads is None:
+                around.reads = Reads()
         if self.is_async:
             return self._call_async(positional, keywords)
         with self._opened() as resources:

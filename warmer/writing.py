@@ -87,7 +87,8 @@ class Writing(Generic[R]):
         await self._reading.runtime_of().on_thread(self.__exit__, kind, error, trace)
 
     def _end(self) -> None:
-        if self._value is None or self._since is None:
+        # What an automatic query depends on is known by a load, and here there was none.
+        if self._value is None or self._since is None or self._reading.dependencies.auto:
             invalidate_entry(self._reading.runtime_of(), self._reading, self._args)
         else:
             self._put(self._since, *self._value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from warmer.core.keys import EntryKey
-from warmer.dependencies import Names
+from warmer.dependencies import Dependencies, Names
 from warmer.options import Options
 
 
@@ -18,6 +18,7 @@ class Loadable(Protocol):
     name: str
     options: Options
     is_async: bool
+    dependencies: Dependencies
 
     def entry(self, args: tuple[Any, ...]) -> EntryKey:
         """The key of the entry with these canonical arguments."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from warmer.core.header import NO_LIFE, PUBLIC_OWNER, UNCHANGED, Header
@@ -17,6 +18,7 @@ from warmer.errors import (
     StoreError,
     mask,
 )
+from warmer.found.reads import Reads
 from warmer.runtime.contract import Outcome, Reader, finish
 from warmer.runtime.loads import Expired, Loaded, LoadThread, run_load
 from warmer.store.operations import Commit, Lease
@@ -107,11 +109,17 @@ class Load:
             lambda: query.call(flight.params),
             self.runtime.around_load, self.runtime.load_loop, query.options.timeout_s,
         )  # fmt: skip
+        if loaded.reads is not None:
+            loaded = replace(loaded, found=loaded.found | self._names_of(loaded.reads, loaded.began))
         flags, payload = query.encode(loaded.value, loaded.found)
         blob = self._unstored_header(loaded, flags) + payload
         if self.lease is not None:
             blob = self._commit(loaded, flags, payload) or blob
         return Outcome("loaded", blob=blob, load_s=loaded.cost_us / 1e6)
+
+    def _names_of(self, reads: Reads, began: float) -> frozenset[str]:
+        flight, tail = self.flight, self.flight.entry.tail[1:]
+        return self.runtime.naming.names(self.query.dependencies, flight.params, tail, reads, began)
 
     def _commit(self, loaded: Loaded, flags: int, payload: bytes) -> bytes:
         """The stored entry; nothing if the commit was refused: the readers get the value all the same."""

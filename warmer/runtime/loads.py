@@ -11,16 +11,22 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from warmer.found.reads import Reads
 from warmer.runtime.modes import Past, past
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a load gave: the value, how long it took, and the names it found on the way."""
+    """What a load gave: the value, how long it took, and the names it found on the way.
+
+    reads: what its statements read, if somebody wanted to know. began: on the monotonic clock.
+    """
 
     value: Any
     cost_us: int
     found: frozenset[str]
+    reads: Reads | None = None
+    began: float = 0.0
 
 
 class Expired(Exception):
@@ -53,13 +59,14 @@ def run_load(
     """
     marker = Past(loading=True)
     past.set(marker)
-    started = time.perf_counter()
+    began, started = time.monotonic(), time.perf_counter()
     if around is None:
         value = _value(call, loops, timeout_s, marker)
     else:
         with around():
             value = _value(call, loops, timeout_s, marker)
-    return Loaded(value, round((time.perf_counter() - started) * 1e6), frozenset(marker.found))
+    cost_us = round((time.perf_counter() - started) * 1e6)
+    return Loaded(value, cost_us, frozenset(marker.found), marker.reads, began)
 
 
 def _value(call: Callable[[], Any], loops: LoadLoop, timeout_s: float, marker: Past) -> Any:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from warmer.found.reads import Reads
 
 
 @dataclass(slots=True)
@@ -12,11 +16,12 @@ class Past:
     """Cached queries called in this context go past the cache.
 
     In a load they must: an inner value may be older than the outer lease. `found` gathers the names that the
-    load says it depends on.
+    load says it depends on. reads: what its statements read, where somebody wants to know; else None.
     """
 
     loading: bool
     found: set[str] = field(default_factory=set)
+    reads: Reads | None = None
 
 
 #: None: read through the cache.

@@ -16,7 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmer.core.keys import EntryKey
+from warmer.dependencies import Dependencies
 from warmer.errors import NamespaceClosed, RedisUnreachable, ServerError, TooManyConnections
+from warmer.found.naming import Naming
 from warmer.near.near import Near
 from warmer.runtime.contract import Loadable, Outcome, Reader, finish
 from warmer.runtime.flights import Flight
@@ -79,7 +81,7 @@ class Runtime:
         self.counts = Counts()
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)
-        self.heartbeat = Heartbeat(self.store)
+        self.heartbeat, self.naming = Heartbeat(self.store), Naming(self._announce)
         self.tallies = Tallies(self.store, self._shard_of)
         self.near = Near(
             self.store.connections, self.counts, self.tallies,
@@ -148,6 +150,10 @@ class Runtime:
         self._asked[key] = now + ASK_EVERY_S
         with contextlib.suppress(RuntimeError):  # the process is ending: nobody refreshes anything any more
             self._threads.submit(self._ask, query, args, stamp)
+
+    def _announce(self, _: Dependencies) -> bool:
+        """Whether writers know of a dependency that a load has found: there is no register of them yet."""
+        return False
 
     def purge(self, names: Iterable[str]) -> None:
         """What shows entries of these names goes from shared caches, where there are any to purge."""

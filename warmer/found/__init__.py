@@ -1,0 +1,5 @@
+"""What loads read: tables and rows, found in the statements that they run, and what nobody invalidates of it.
+
+`statements.py` reads a compiled statement, `listening.py` hears what a load executes, `naming.py` makes names
+of it for `depends_on="auto"`, `gaps.py` holds what was declared against it.
+"""
