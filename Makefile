@@ -32,7 +32,10 @@ check: $(READY)  ## Lint, check types and run the unit tests: under a minute.
 	@$(VENV)/bin/python -m pytest -q -n $(WORKERS) tests/unit $(ARGS)
 
 bench: $(READY)  ## Measure the read path and the rest (ARGS=... for the benchmarks).
-	@$(VENV)/bin/python -m benchmarks $(ARGS)
+	@$(VENV)/bin/python -m pip install -qq -c constraints.txt --no-build-isolation -e '.[bench]'
+	@mkdir -p .warmer
+	@$(VENV)/bin/python -m benchmarks --json .warmer/bench.json --chart .warmer/bench.svg $(ARGS)
+	@echo "Figures: .warmer/bench.json · chart: .warmer/bench.svg"
 
 setup: $(READY)  ## Make .venv and install what everything above needs; they all do it by themselves.
 

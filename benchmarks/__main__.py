@@ -1,40 +1,76 @@
-"""`python -m benchmarks [--json FILE]`: on a server of its own; a table, and JSON where asked for."""
+"""`python -m benchmarks [PART...] [--json FILE] [--chart FILE]`: on a server of its own, parts in turn."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import near
-from benchmarks.hits import measure
+from benchmarks import hits, near, rest, stampede
+from benchmarks.chart import svg
+from benchmarks.rounds import Record
 from warmer.testing import ValkeyServer
 
 
+def near_copies(url: str) -> list[Record]:
+    """The figures of near copies, as records like the others."""
+    records = []
+    for one in near.measure(url):
+        for name, figure in one.items():
+            if isinstance(figure, float):
+                way, unit = (name[:-3], "us") if name.endswith(" us") else (name, "")
+                target = {"near / TTLCache": "<= 1.5", "above near / decode": "<= 1.0"}.get(name, "")
+                records.append(Record(str(one["what"]), way, figure, unit, target=target))
+    return records
+
+
+PARTS: dict[str, Callable[[str], list[Record]]] = {
+    "hits": hits.measure,
+    "async": hits.measure_async,
+    "near": near_copies,
+    "rest": rest.measure,
+    "memory": rest.memory,
+    "stampede": stampede.measure,
+}
+
+
 def main() -> None:
-    """Measure, and show ratios."""
+    """Measure, and show figures and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; by default all")
     parser.add_argument("--json", type=Path, help="write the records to this file")
+    parser.add_argument("--chart", type=Path, help="write a chart of the ratios to this file, as SVG")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=Path(folder)) as server:
-        records = measure(server.url)
-        near_records = near.measure(server.url)
-    table = Table(
-        "what", "bytes", "redis-py get + decode", "warmer hit", "ratio", box=None, header_style="bold"
-    )
-    for record in records:
-        table.add_row(
-            str(record["what"]), str(record["bytes"]), f"{record['redis-py get + decode us']} us",
-            f"{record['warmer hit us']} us", str(record["ratio"]),
-        )  # fmt: skip
-    Console().print(table)
-    Console(width=200).print(near.show(near_records))
+    unknown = set(asked.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    records: list[Record] = []
+    for name in asked.parts or PARTS:
+        with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=Path(folder)) as server:
+            found = PARTS[name](server.url)
+        show(found)
+        records += found
     if asked.json:
-        asked.json.write_text(json.dumps([*records, *near_records], indent=2) + "\n", "utf-8")
+        asked.json.write_text(json.dumps([record.as_dict() for record in records], indent=2) + "\n", "utf-8")
+    if asked.chart:
+        asked.chart.write_text(svg(records), "utf-8")
+
+
+def show(records: list[Record]) -> None:
+    """The records as a table."""
+    table = Table("what", "way", "figure", "ratio", "target", box=None, header_style="bold")
+    group = ""
+    for record in records:
+        told = "" if record.group == group else record.group
+        group = record.group
+        ratio = "" if record.ratio is None else f"{record.ratio:g}"
+        table.add_row(told, record.way, f"{record.figure:g} {record.unit}", ratio, record.target)
+    Console(width=130).print(table)
 
 
 if __name__ == "__main__":

@@ -1,81 +1,138 @@
-"""A warm hit against a bare redis-py GET with a msgspec decode of the same value, at three sizes.
-
-Rounds are interleaved and medians compared, so that what else the machine does falls on all alike.
-"""
+"""A hit against redis-py's own GET and the decode of the same value, and against other caches."""
 
 from __future__ import annotations
 
-import statistics
+import asyncio
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import redis
+import redis.asyncio
 
-from warmer import Warmer
+from benchmarks.others import async_ways, sync_ways
+from benchmarks.rounds import (
+    ROUNDS,
+    SIZES,
+    Record,
+    Row,
+    ainterleaved,
+    calls_for,
+    compared,
+    encoded,
+    interleaved,
+    rows,
+)
+from warmer import Query, Warmer
 
-ROUNDS, CALLS = 15, 200
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row as queries return it."""
-
-    number: int
-    carrier: str
-    delay: float
-
-
-SIZES = {"200 B": 6, "5 KB": 150, "200 KB": 6000}
-
-
-def rows(count: int) -> list[Row]:
-    """Rows whose MessagePack takes about 35 bytes each."""
-    return [Row(n, f"carrier {n % 20:02}", n / 7) for n in range(count)]
+decode = msgspec.msgpack.Decoder(list[Row]).decode
+TARGETS = {"200 B": "<= 0.6", "5 KB": "<= 0.75", "200 KB": "<= 1.0"}
+TASKS = 50
 
 
-def measure(url: str) -> list[dict[str, object]]:
-    """One record a size: microseconds a call of each way, and ours as a ratio of the bare one."""
-    shop = Warmer("bench", redis_url=url, compress_over=1 << 29)
+def query_on(shop: Warmer) -> Query[[int, str], list[Row]]:
+    """The query that is read here."""
 
     @shop.cached(ttl=600, name="rows", version="1")
     def cached(count: int, carrier: str) -> list[Row]:
         return rows(count)
 
-    client, decoder = redis.Redis.from_url(url), msgspec.msgpack.Decoder(list[Row])
-    records: list[dict[str, object]] = []
-    for label, count in SIZES.items():
-        raw = msgspec.msgpack.encode(rows(count))
-        client.set(f"bare:{count}:UA", raw)
-        cached(count, "UA")
+    return cached
 
-        def bare(count: int = count) -> object:
-            return decoder.decode(client.get(f"bare:{count}:UA"))  # type: ignore[arg-type]  # sync client
 
-        def ours(count: int = count) -> object:
-            return cached(count, "UA")
-
-        calls = CALLS if count < 1000 else CALLS // 10
-        ways: dict[str, Callable[[], object]] = {"redis-py get + decode": bare, "warmer hit": ours}
-        medians = interleaved(ways, calls)
-        records.append(
-            {"what": f"hit, {label}", "bytes": len(raw),
-             **{f"{name} us": round(median, 1) for name, median in medians.items()},
-             "ratio": round(medians["warmer hit"] / medians["redis-py get + decode"], 2)}
-        )  # fmt: skip
+def measure(url: str) -> list[Record]:
+    """Hits from threads."""
+    # What is compared is the path: compressing saves memory, and costs the reader of 5 KB a few microseconds.
+    shop = Warmer("bench", redis_url=url, compress_over=1 << 29)
+    cached, others, client = query_on(shop), sync_ways(url), redis.Redis.from_url(url)
+    records: list[Record] = []
+    for size, count in SIZES.items():
+        client.set(f"bare:{count}:UA", encoded(count))
+        bare = partial(_bare, client, count)
+        ways: dict[str, Callable[[], object]] = {
+            "redis-py get + decode": bare, "warmer": partial(cached, count, "UA")
+        }  # fmt: skip
+        ways |= {name: partial(call, count, "UA") for name, call in others.items()}
+        for call in ways.values():
+            call()
+        medians = interleaved(ways, calls_for(count))
+        records += compared(f"hit, {size}", medians, {"warmer": TARGETS[size]})
+    records += _threads(partial(cached, SIZES["200 B"], "UA"))
     shop.close()
     client.close()
     return records
 
 
-def interleaved(ways: dict[str, Callable[[], object]], calls: int) -> dict[str, float]:
-    """The median over rounds of each way's microseconds a call; the ways take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, call in ways.items():
-            began = time.perf_counter()
-            for _ in range(calls):
-                call()
-            taken[name].append((time.perf_counter() - began) / calls * 1e6)
-    return {name: statistics.median(times) for name, times in taken.items()}
+def _bare(client: redis.Redis, count: int) -> list[Row]:
+    return decode(client.get(f"bare:{count}:UA"))  # type: ignore[arg-type]  # a sync client gives no awaitable
+
+
+def _threads(call: Callable[[], object], reads: int = 1600) -> list[Record]:
+    """The same number of reads by one thread, and by eight together."""
+
+    def read(times: int) -> None:
+        for _ in range(times):
+            call()
+
+    def by(threads: int) -> float:
+        readers = [threading.Thread(target=read, args=(reads // threads,)) for _ in range(threads)]
+        began = time.perf_counter()
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        return time.perf_counter() - began
+
+    medians = interleaved({"one thread": lambda: by(1), "eight threads": lambda: by(8)}, 1)
+    a_read = {way: us / reads for way, us in medians.items()}
+    return compared("hit, 200 B, by threads", a_read, {"eight threads": "<= 1.0"})
+
+
+def measure_async(url: str) -> list[Record]:
+    """Hits from tasks: one after another, and 50 at once."""
+    records = asyncio.run(_async(url, "asyncio"))
+    try:
+        import uvloop
+    except ImportError:
+        return records
+    return records + uvloop.run(_async(url, "uvloop", ("200 B",)))
+
+
+async def _async(url: str, loop: str, sizes: tuple[str, ...] = tuple(SIZES)) -> list[Record]:
+    shop = Warmer("bench", redis_url=url, compress_over=1 << 29)
+    cached, client = query_on(shop), redis.asyncio.Redis.from_url(url)
+    records: list[Record] = []
+
+    async def bare(count: int, carrier: str) -> list[Row]:
+        return decode(await client.get(f"bare:{count}:{carrier}"))  # type: ignore[arg-type]
+
+    with async_ways(url) as others:
+        calls: dict[str, Callable[[int, str], Awaitable[list[Row]]]] = {
+            "redis.asyncio get + decode": bare, "warmer": cached.aget, **others
+        }  # fmt: skip
+        for size in sizes:
+            count = SIZES[size]
+            for carrier in _carriers():
+                await client.set(f"bare:{count}:{carrier}", encoded(count))
+                for call in calls.values():
+                    await call(count, carrier)
+            ways = {name: partial(call, count, "C0") for name, call in calls.items()}
+            medians = await ainterleaved(ways, calls_for(count))
+            records += compared(f"async hit, {size}, {loop}", medians, {"warmer": "<= 0.8"})
+        at_once = {name: partial(_together, call) for name, call in calls.items()}
+        medians = await ainterleaved(at_once, ROUNDS)
+        a_read = {way: us / TASKS for way, us in medians.items()}
+        records += compared(f"async hit, 200 B, {TASKS} at once, {loop}", a_read, {"warmer": "<= 0.25"})
+    shop.close()
+    await client.aclose()
+    return records
+
+
+async def _together(call: Callable[[int, str], Awaitable[list[Row]]]) -> None:
+    await asyncio.gather(*(call(SIZES["200 B"], carrier) for carrier in _carriers()))
+
+
+def _carriers() -> list[str]:
+    return [f"C{number}" for number in range(TASKS)]

@@ -23,7 +23,7 @@ from cachetools.keys import hashkey
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.hits import interleaved, rows
+from benchmarks.rounds import interleaved, rows
 from warmer import Query, Warmer
 from warmer.testing import ValkeyServer, wait_until
 
