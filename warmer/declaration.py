@@ -82,6 +82,7 @@ def declare(
         dependencies,
         dict(resources),
         runtime_of,
+        _batch(query, options["batch"]),
     )
 
 
@@ -199,6 +200,13 @@ def _check_resources(fn: Callable[..., Any], query: str, resources: Mapping[str,
     for name, factory in resources.items():
         if not callable(factory):
             raise InvalidOption(query, f"resources[{name!r}]", show(factory), "a function that opens it")
+
+
+def _batch(query: str, batch: object) -> Callable[..., Any] | None:
+    if batch is not None and not callable(batch):
+        expected = "a function of a list of calls, as in batch=many_delays, or None"
+        raise InvalidOption(query, "batch", show(batch), expected)
+    return batch
 
 
 def _scope(query: str, scope: object, params: Params, settings: Settings) -> str | None:

@@ -152,10 +152,11 @@ class Warmer:
         SessionLocal}, opened for each load and given as the first arguments. keep_warm: "while_read" · True ·
         False, for at most max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write:
         how long an invalidated value may still be served. min_interval: between two loads. miss: "load" ·
-        "wait" · "raise". wait: for another's load. timeout: of a load. soft_timeout: how long the reader of a
-        stale entry waits for a fresh one (0: not at all, it is refreshed behind the reader). early: beta of
-        XFetch, 0 is off. sensitive: never to HTTP caches. browser_max_age: how long a browser may show it
-        without asking.
+        "wait" · "raise". batch: loads what a `get_many` misses: batch(*resources, [(param, ...), ...]) gives
+        a list of results in that order, an exception for one that failed. wait: for another's load. timeout:
+        of a load. soft_timeout: how long the reader of a stale entry waits for a fresh one (0: not at all, it
+        is refreshed behind the reader). early: beta of XFetch, 0 is off. sensitive: never to HTTP caches.
+        browser_max_age: how long a browser may show it without asking.
         near: for how long this process may serve a copy of its own; see docs/howto/near-copies.md.
 
         Raises DecorationError where anything can't be meant; the query is not registered then.

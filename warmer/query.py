@@ -15,6 +15,7 @@ from warmer.entry import Entry
 from warmer.errors import CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
 from warmer.reading import Args, Missed, Reading
+from warmer.runtime.batches import Batch
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import past
 from warmer.writing import Writing
@@ -329,16 +330,22 @@ class Query(Generic[P, R]):
         reading = self._reading
         found = yield from reading.peeking(runtime, [(handle._key, handle._args) for handle in handles])
         values: list[Any] = [None if isinstance(seen, Missed) else seen[0] for seen in found]
-        waits: dict[int, Future[Outcome]] = {}
         missed: dict[int, Missed] = {}
+        for at, seen in enumerate(found):
+            if isinstance(seen, Missed) and seen.stale is not None and reading.options.miss == "raise":
+                values[at] = seen.stale[0]
+            elif isinstance(seen, Missed):
+                missed[at] = seen
+        wishes = {at: reading.wish(handles[at]._args, m, reading.options.miss) for at, m in missed.items()}
+        if reading.batch is not None and len(wishes) > 1 and reading.options.miss == "load":
+            batch = Batch(runtime, reading, len(wishes))
+            for _, _, reader in wishes.values():
+                reader.batch = batch
+        waits: dict[int, Future[Outcome]] = {}
         began = time.monotonic()
         try:
-            for at, (handle, seen) in enumerate(zip(handles, found, strict=True)):
-                if isinstance(seen, Missed) and seen.stale is not None and reading.options.miss == "raise":
-                    values[at] = seen.stale[0]
-                elif isinstance(seen, Missed):
-                    missed[at] = seen
-                    waits[at] = runtime.join(reading, *reading.wish(handle._args, seen, reading.options.miss))
+            for at, wish in wishes.items():
+                waits[at] = runtime.join(reading, *wish)
             for at, future in waits.items():
                 handle = handles[at]
                 outcome = yield reading.wait_for(future, missed[at], time.monotonic() - began)

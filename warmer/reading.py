@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
@@ -66,6 +67,7 @@ class Reading(Generic[R]):
     dependencies: Dependencies
     resources: Mapping[str, Callable[[], Any]]
     runtime_of: Callable[[], Runtime]
+    batch: Callable[..., Any] | None = None
     scoped: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -244,11 +246,20 @@ class Reading(Generic[R]):
             if self.dependencies.auto and around.reads is None:
                 around.reads = Reads()
         if self.is_async:
-            return self._call_async(positional, keywords)
+            return self._awaited(self.fn, positional, keywords)
         with self._opened() as resources:
             return self.fn(*resources, *positional, **keywords)
 
-    async def _call_async(self, positional: Args, keywords: dict[str, Any]) -> Any:
+    def call_many(self, many: Sequence[Mapping[str, Any]]) -> Any:
+        """Run the batch loader, with its resources opened: the values in this order, or a coroutine."""
+        assert self.batch is not None
+        calls = [tuple(params[name] for name in self.keys.names) for params in many]
+        if inspect.iscoroutinefunction(self.batch):
+            return self._awaited(self.batch, (calls,), {})
+        with self._opened() as resources:
+            return self.batch(*resources, calls)
+
+    async def _awaited(self, fn: Callable[..., Any], positional: Args, keywords: dict[str, Any]) -> Any:
         async with contextlib.AsyncExitStack() as stack:
             resources = []
             for factory in self.resources.values():
@@ -262,7 +273,7 @@ class Reading(Generic[R]):
                 elif hasattr(made, "close"):
                     stack.callback(made.close)
                 resources.append(made)
-            return await self.fn(*resources, *positional, **keywords)
+            return await fn(*resources, *positional, **keywords)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[list[Any]]:

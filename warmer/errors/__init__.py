@@ -79,6 +79,7 @@ from warmer.errors.servers import (
     WrongRedisUrl,
 )
 from warmer.errors.storing import (
+    BatchMismatch,
     CorruptEntry,
     LeaseLost,
     ResultNotStorable,
@@ -88,6 +89,7 @@ from warmer.errors.storing import (
 
 __all__ = [
     "AlreadyRunning",
+    "BatchMismatch",
     "BrokerUnreachable",
     "CacheMiss",
     "CallError",

@@ -45,6 +45,23 @@ class ResultTooLarge(StoreError):
 
 
 @error
+class BatchMismatch(StoreError):
+    """A batch loader did not return one result for each call that it was given."""
+
+    query: str
+    expected: int
+    returned: str
+
+    def message(self) -> str:
+        """Name both."""
+        return (
+            f"the batch loader of {self.query} was given {self.expected} calls and returned {self.returned}. "
+            f"Nothing was stored. Return a list of {self.expected} results in the order of the calls; in the "
+            "place of one that failed, its exception."
+        )
+
+
+@error
 class CorruptEntry(StoreError):
     """The bytes of an entry can't be decoded; a reader takes it for a miss and counts it."""
 

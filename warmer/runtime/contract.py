@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from warmer.core.keys import EntryKey
 from warmer.dependencies import Dependencies, Names
 from warmer.options import Options
+
+if TYPE_CHECKING:
+    from warmer.runtime.batches import Batch
 
 
 class Loadable(Protocol):
@@ -34,6 +37,9 @@ class Loadable(Protocol):
 
     def call(self, params: Mapping[str, Any]) -> Any:
         """Run the function with its resources opened: the value, or a coroutine of it."""
+
+    def call_many(self, many: Sequence[Mapping[str, Any]]) -> Any:
+        """Run the batch loader, with its resources opened: the values in this order, or a coroutine."""
 
     def encode(self, value: Any, found: Collection[str] = ()) -> tuple[int, bytes]:
         """Flags and payload, with the names that the load found. Raises ResultNotStorable, ResultTooLarge."""
@@ -60,6 +66,7 @@ class Reader:
     newer_than: a stored value is good enough if its lease stamp is later; None: only a load that begins after
     now.
     waits: False for a message or a refresh in the background, which has nobody to answer to.
+    batch: the other misses of its `get_many`, until its entry was asked for.
     loads: False for one who waits for a worker. wait_us: how long the entry had been due (a message's), -1:
     unknown.
     """
@@ -74,6 +81,7 @@ class Reader:
     began: float = 0.0
     deadline: float = 0.0
     arrived: int | None = None
+    batch: Batch | None = None
 
     def finish(self, outcome: Outcome) -> None:
         """Tell the reader, unless it has gone away."""

@@ -30,6 +30,7 @@ from warmer.runtime.loading import Load
 from warmer.store.operations import Acquired, Lease
 
 if TYPE_CHECKING:
+    from warmer.runtime.batches import Batch
     from warmer.runtime.process import Runtime
 
 log = logging.getLogger("warmer")
@@ -97,6 +98,8 @@ class Flight:
         batch = list(self.readers)
         if not any(reader.waits and reader.loads for reader in batch):
             return await self._ask(batch)
+        if any(reader.batch is not None and not reader.batch.begun for reader in batch):
+            return await self._ask(batch)  # one place for all of the batch, taken when it runs
         if not await self._has_slot():
             # Not our turn to load yet. Somebody else may have loaded it, or may be about to.
             patient = [reader for reader in batch if not reader.insist]
@@ -132,6 +135,7 @@ class Flight:
             answer = await self.runtime.in_thread(self._acquire, batch, token, look)
         except ServerError as exc:
             self.runtime.keep_unanswered(self.entry.member, token)
+            _decide(batch, None)
             await self._go_around(batch, exc)
             return 0.0
         self.runtime.unanswered.pop(self.entry.member, None)
@@ -169,9 +173,13 @@ class Flight:
 
     def _serve(self, answer: Acquired, batch: list[Reader], token: str, slot: bool) -> float:
         wait_s = max(0.0, (answer.until - answer.now) / 1e6)
+        if answer.kind != "granted":
+            _decide(batch, None)
         match answer.kind:
             case "granted":
-                self._depart(batch, Lease(self.entry, token, answer.stamp), slot)
+                shared = next((r.batch for r in batch if r.batch is not None and not r.batch.begun), None)
+                _decide(batch, shared)
+                self._depart(batch, Lease(self.entry, token, answer.stamp), slot, shared)
             case "committed":
                 self._finish(batch, Outcome("committed", blob=answer.blob))
             case "handed":
@@ -190,12 +198,12 @@ class Flight:
                 return min(wait_s, POLL_S if self.runtime.hears() else DEAF_POLL_S)
         return 0.0
 
-    def _depart(self, batch: list[Reader], lease: Lease, slot: bool) -> None:
+    def _depart(self, batch: list[Reader], lease: Lease, slot: bool, shared: Batch | None) -> None:
         """Start the load for those who were here when its lease was asked for."""
         for reader in batch:
             self.readers.remove(reader)
         self.slot_kept = slot
-        Load(self, batch, lease, slot).start()
+        Load(self, batch, lease, slot, shared).start()
 
     async def _go_around(self, batch: list[Reader], exc: ServerError) -> None:
         """The server is away: readers load under a small bound, and nothing is stored."""
@@ -255,6 +263,15 @@ def _newest_needed(batch: list[Reader]) -> int | None:
     """Which stored value is too old for one of them; None if one of them takes none."""
     needs = [reader.newer_than for reader in batch]
     return None if None in needs else max(need for need in needs if need is not None)
+
+
+def _decide(readers: Iterable[Reader], granted: Batch | None) -> None:
+    """These readers' entry was asked for: no batch waits for it any more, but `granted` for its load."""
+    for reader in readers:
+        if reader.batch is not None:
+            reader.batch.decided(reader.batch is granted)
+            granted = None if reader.batch is granted else granted
+            reader.batch = None
 
 
 def _note_arrival(readers: Iterable[Reader], stamp: int) -> None:

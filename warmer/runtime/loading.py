@@ -24,13 +24,22 @@ from warmer.runtime.loads import Expired, Loaded, LoadThread, run_load
 from warmer.store.operations import Commit, Lease
 
 if TYPE_CHECKING:
+    from warmer.runtime.batches import Batch
     from warmer.runtime.flights import Flight
 
 
 class Load:
     """One run of a query's function, under a lease or (lease None) past an absent server."""
 
-    def __init__(self, flight: Flight, readers: list[Reader], lease: Lease | None, slot: bool) -> None:
+    def __init__(
+        self,
+        flight: Flight,
+        readers: list[Reader],
+        lease: Lease | None,
+        slot: bool,
+        batch: Batch | None = None,
+    ) -> None:
+        self.batch = batch
         self.flight, self.readers, self.lease, self.slot = flight, readers, lease, slot
         self.runtime, self.query = flight.runtime, flight.query
         self._given_up = False
@@ -67,13 +76,14 @@ class Load:
             if not done.done():
                 done.set_result(outcome)
 
-        def work() -> None:
-            outcome = self._outcome()
+        def work(loaded: Loaded | BaseException | None = None) -> None:
+            outcome = self._outcome(loaded)
             with contextlib.suppress(RuntimeError):  # the runtime was closed: its readers have been told
                 loop.call_soon_threadsafe(tell, outcome)
 
         try:
-            LoadThread(self.query.name, work).start()
+            if self.batch is None or not self.batch.add(self.flight.params, work):
+                LoadThread(self.query.name, work).start()
         except RuntimeError as exc:  # the process may have no more threads
             return await self.runtime.in_thread(self._failed, exc)
         self.runtime.counts.add("loads")
@@ -83,10 +93,12 @@ class Load:
         except TimeoutError:
             return await self.runtime.in_thread(self._timed_out)
 
-    def _outcome(self) -> Outcome:
-        """The load's end, whatever it is: none of it may leave readers waiting."""
+    def _outcome(self, loaded: Loaded | BaseException | None) -> Outcome:
+        """The load's end, whatever it is: none of it may leave readers waiting. loaded: by a batch."""
         try:
-            return self._load_and_commit()
+            if isinstance(loaded, BaseException):
+                raise loaded
+            return self._load_and_commit(loaded)
         except StoreError as exc:
             return self._failed(exc)
         except Expired:
@@ -103,9 +115,9 @@ class Load:
     def _private(self) -> bool:
         return self.query.options.sensitive or self.query.owner_of(self.flight.params) != PUBLIC_OWNER
 
-    def _load_and_commit(self) -> Outcome:
+    def _load_and_commit(self, loaded: Loaded | None) -> Outcome:
         query, flight = self.query, self.flight
-        loaded = run_load(
+        loaded = loaded or run_load(
             lambda: query.call(flight.params),
             self.runtime.around_load, self.runtime.load_loop, query.options.timeout_s,
         )  # fmt: skip
