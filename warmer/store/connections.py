@@ -29,6 +29,10 @@ from warmer.store.links import Link, life_from
 # The server speaks, and lets nobody new in: what is connected may well go on.
 _NOT_AWAY = (AuthenticationError, AuthorizationError, MaxConnectionsError)
 
+# A crowd of readers in a new process is served by the first few connections long before each had its own: a
+# handshake costs more than a hundred reads.
+CONNECTING = 4
+
 
 class Connections:
     """At most `max_connections` of them, handed out last in, first out."""
@@ -46,7 +50,7 @@ class Connections:
             client_name="warmer",
         )
         self._idle: deque[Link] = deque()
-        self._opened = 0
+        self._opened = self._connecting = 0
         self._freed = threading.Condition()
         self._waiting = 0
         self.round = 0  # raised when a life has changed: every link looks again before its next use
@@ -144,9 +148,12 @@ class Connections:
             while True:
                 if self._idle:
                     return self._idle.pop()
-                if self._opened < self._settings.max_connections:
+                if self._opened < self._settings.max_connections and self._connecting < CONNECTING:
                     self._opened += 1
+                    self._connecting += 1
                     break
+                if self.breaker.open:
+                    raise self.breaker.refusal()
                 self._waiting += 1
                 try:
                     left = deadline - time.monotonic()
@@ -156,7 +163,17 @@ class Connections:
                         )
                 finally:
                     self._waiting -= 1
-        return Link(self._class(**self._options), self._settings.command_timeout)
+        link = Link(self._class(**self._options), self._settings.command_timeout)
+        try:
+            self.reconnect(link)
+        except BaseException:
+            self.give(link)
+            raise
+        finally:
+            with self._freed:
+                self._connecting -= 1
+                self._freed.notify()
+        return link
 
     def life_of(self, connection: Any) -> bytes:
         """Ask the server at the other end of a connection for its life. Raises the driver's errors."""
