@@ -11,7 +11,7 @@ from typing import Any, Final
 from warmer.core.keys import KeyFactory
 from warmer.core.signature import Params, read_params
 from warmer.core.values import Codec
-from warmer.dependencies import Dependencies, read_dependencies
+from warmer.dependencies import read_dependencies
 from warmer.errors import (
     IdentityUnscoped,
     InvalidOption,
@@ -63,15 +63,10 @@ def declare(
     owner = _scope(query, scope, params, settings)
     limits = (settings.compress_over, settings.max_value_bytes)
     codec = Codec(_result_of(fn, query), query, *limits, digested=not checked.sensitive)
-    keys = KeyFactory(
-        settings.namespace,
-        settings.shards,
-        query,
-        version or codec.type_digest,
-        params.signature,
-        params.types,
-    )
+    version = version or codec.type_digest
+    keys = KeyFactory(settings.namespace, settings.shards, query, version, params.signature, params.types)
     dependencies = _dependencies(query, params, depends_on, tags, owner)
+    batch = _batch(query, options["batch"])
     return (NearReading if checked.near_s else Reading)(
         query,
         fn,
@@ -82,7 +77,7 @@ def declare(
         dependencies,
         dict(resources),
         runtime_of,
-        _batch(query, options["batch"]),
+        batch,
     )
 
 
