@@ -88,7 +88,7 @@ def memory(url: str) -> list[Record]:
 
 
 def _used(client: redis.Redis) -> int:
-    return int(client.info("memory")["used_memory_dataset"])
+    return int(client.info("memory")["used_memory"])
 
 
 def _shown(key: bytes | str) -> str:
