@@ -20,7 +20,7 @@ from warmer.testing import ValkeyServer, wait_until_async
 Start = Callable[..., Future[Any]]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 # A paused server must not count as away, however slow the machine is; nor may tallies be counted among reads.
-PATIENT = {"command_timeout": 10.0, "lease": 40.0, "tally_interval": 60}
+PATIENT = {"command_timeout": 10.0, "invalidate_timeout": 10.0, "lease": 40.0, "tally_interval": 60}
 AIRPORTS = [f"A{number}" for number in range(50)]
 
 
