@@ -16,6 +16,7 @@ from warmer.errors import (
 )
 from warmer.errors.notices import WarmerWarning
 from warmer.namespace import Warmer
+from warmer.options import adaptive
 from warmer.plans import cron, every
 from warmer.query import AsyncQuery, Handle, Query
 
@@ -23,6 +24,7 @@ __all__ = [
     # declaring
     "PUBLIC",
     "Warmer",
+    "adaptive",
     "cron",
     "every",
     # what is held and read

@@ -22,7 +22,7 @@ from warmer.errors import (
 )
 from warmer.errors.root import hint
 from warmer.near.reading import NearReading
-from warmer.options import MISSES, Options, one_of, read_soft_timeout, seconds, whole
+from warmer.options import MISSES, Options, one_of, read_soft_timeout, read_ttl, seconds, whole
 from warmer.reading import Reading
 from warmer.runtime.process import Runtime
 from warmer.settings import Settings
@@ -83,18 +83,16 @@ def declare(
 
 def read_options(query: str, given: Mapping[str, Any]) -> Options:
     """The options of `cached`, checked one by one. Raises InvalidOption."""
-    ttl_s = seconds(query, "ttl", given["ttl"], above=True)
+    ttl_s, learned = read_ttl(query, given["ttl"], bool(given["sensitive"]))
+    longest_s = learned.most_us / 1e6 if learned else ttl_s
     grace = given["grace"]
     grace_s = ttl_s if grace is None else seconds(query, "grace", grace)
     keep = given["keep_warm"]
     one_of(query, "keep_warm", keep, tuple(KEEPS))
     idle = given["idle_after"]
-    idle_s = 2 * ttl_s if idle is None else seconds(query, "idle_after", idle, above=True)
+    idle_s = 2 * longest_s if idle is None else seconds(query, "idle_after", idle, above=True)
     one_of(query, "miss", given["miss"], MISSES)
     one_of(query, "consistency", given["consistency"], ("eventual", "strict"))
-    early = given["early"]
-    if isinstance(early, bool) or not isinstance(early, (int, float)) or not 0 <= early <= 100:
-        raise InvalidOption(query, "early", show(early), "a number from 0 to 100 (0: off)")
     wait_s = seconds(query, "wait", given["wait"])
     timeout_s = seconds(query, "timeout", given["timeout"], above=True)
     priority = given["priority"]
@@ -112,14 +110,22 @@ def read_options(query: str, given: Mapping[str, Any]) -> Options:
         miss=given["miss"],
         wait_s=wait_s,
         timeout_s=timeout_s,
+        adaptive=learned,
+        grace_as_ttl=grace is None,
         soft_s=read_soft_timeout(query, given["soft_timeout"], wait_s, timeout_s, grace_s),
-        early=float(early),
+        early=_early(query, given["early"]),
         near_s=_near_s(query, given),
         sensitive=bool(given["sensitive"]),
         browser_max_age_s=seconds(query, "browser_max_age", given["browser_max_age"]),
         queue=given["queue"],
         priority=priority,
     )
+
+
+def _early(query: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 100:
+        raise InvalidOption(query, "early", show(value), "a number from 0 to 100 (0: off)")
+    return float(value)
 
 
 def _near_s(query: str, given: Mapping[str, Any]) -> float:

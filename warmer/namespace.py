@@ -28,6 +28,7 @@ from warmer.errors import (
 )
 from warmer.near.query import NearAsyncQuery, NearQuery
 from warmer.near.reading import NearReading
+from warmer.options import AdaptiveTtl
 from warmer.plans import Plan, Trigger, read_rate
 from warmer.query import AsyncQuery, Handle, Query
 from warmer.reading import Reading
@@ -42,6 +43,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Entries = TypeVar("Entries", bound=Callable[[], Iterable[Handle[Any]]])
 Duration = float | timedelta
+Ttl = float | timedelta | AdaptiveTtl
 
 
 class Decorator(Protocol):
@@ -91,7 +93,7 @@ class Warmer:
 
     @overload
     def cached(
-        self, *, ttl: Duration, resources: Mapping[str, Callable[[], Any]], grace: Duration | None = ...,
+        self, *, ttl: Ttl, resources: Mapping[str, Callable[[], Any]], grace: Duration | None = ...,
         name: str | None = ..., version: str | None = ..., depends_on: Mapping[Any, Any] | str = ...,
         tags: Collection[str] = ..., scope: str | Public = ..., keep_warm: bool | Literal["while_read"] = ...,
         idle_after: Duration | None = ..., max_kept: int = ...,
@@ -103,7 +105,7 @@ class Warmer:
     ) -> ResourceDecorator: ...  # fmt: skip
     @overload
     def cached(
-        self, *, ttl: Duration, grace: Duration | None = ..., name: str | None = ...,
+        self, *, ttl: Ttl, grace: Duration | None = ..., name: str | None = ...,
         version: str | None = ..., depends_on: Mapping[Any, Any] | str = ..., tags: Collection[str] = ...,
         scope: str | Public = ..., keep_warm: bool | Literal["while_read"] = ...,
         idle_after: Duration | None = ..., max_kept: int = ...,
@@ -116,7 +118,7 @@ class Warmer:
     def cached(
         self,
         *,
-        ttl: Duration,
+        ttl: Ttl,
         resources: Mapping[str, Callable[[], Any]] | None = None,
         grace: Duration | None = None,
         name: str | None = None,
@@ -144,10 +146,10 @@ class Warmer:
     ) -> Any:
         """Make a query of a function: its result is kept in Redis, warm and right.
 
-        Durations are seconds or timedeltas. ttl: how long an entry is fresh. grace: how long after that it
-        may be served stale (default: ttl). name: default the function's dotted path. version: default a
-        digest of the return type. depends_on: {Table: columns that equal params of these names}, or "auto".
-        tags: texts with {params}.
+        Durations are seconds or timedeltas. ttl: how long an entry is fresh; adaptive(least, most) learns
+        it. grace: how long after that it may be served stale (default: ttl). name: default the function's
+        dotted path. version: default a digest of the return type. depends_on: {Table: columns that equal
+        params of these names}, or "auto". tags: texts with {params}.
         scope: PUBLIC, or the param whose identity alone may see the result. resources: {"session":
         SessionLocal}, opened for each load and given as the first arguments. keep_warm: "while_read" · True ·
         False, for at most max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write:

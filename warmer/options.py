@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from warmer.core.adaptive import LEAST_STALE, MOST_STALE, Adaptive
 from warmer.errors import InvalidOption, show
 
 Seconds = float | timedelta
@@ -32,6 +33,8 @@ class Options:
     wait_s: float = 5.0
     timeout_s: float = 30.0
     soft_s: float = 0.0
+    adaptive: Adaptive | None = None
+    grace_as_ttl: bool = False
     early: float = 1.0
     near_s: float = 0.0
     sensitive: bool = False
@@ -83,6 +86,46 @@ def seconds(where: str, option: str, value: object, *, above: bool = False) -> f
     if not math.isfinite(given) or given < 0 or (above and given == 0) or given > 3.2e9:
         raise InvalidOption(where, option, show(value), expected)
     return given
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveTtl:
+    """A ttl that is learned for each entry; made by `adaptive`."""
+
+    least: Seconds
+    most: Seconds
+    stale: float
+
+
+def adaptive(least: Seconds, most: Seconds, *, stale: float = 0.1) -> AdaptiveTtl:
+    """A ttl that grows while an entry's loads find the same result, and shrinks when they find another.
+
+    It stays from `least` to `most`, and is aimed at `stale`: the probability that a read at a random moment
+    is given what has changed in the database already, without anybody having said so. See
+    docs/howto/learn-the-ttl.md.
+    """
+    return AdaptiveTtl(least, most, stale)
+
+
+def read_ttl(query: str, value: object, sensitive: bool) -> tuple[float, Adaptive | None]:
+    """A ttl in seconds (of an adaptive one, the least), and what it is learned by. Raises InvalidOption."""
+    if not isinstance(value, AdaptiveTtl):
+        return seconds(query, "ttl", value, above=True), None
+    if sensitive:
+        raise InvalidOption(query, "ttl", show(value), "a fixed one: sensitive results have no digest")
+    least_s = seconds(query, "ttl=adaptive(least)", value.least, above=True)
+    most_s = seconds(query, "ttl=adaptive(most)", value.most, above=True)
+    if most_s < least_s:
+        raise InvalidOption(query, "ttl=adaptive(most)", show(value.most), f"at least least={least_s:g}")
+    stale = value.stale
+    if (
+        isinstance(stale, bool)
+        or not isinstance(stale, (int, float))
+        or not LEAST_STALE <= stale <= MOST_STALE
+    ):
+        expected = f"a probability from {LEAST_STALE} to {MOST_STALE}"
+        raise InvalidOption(query, "ttl=adaptive(stale)", show(stale), expected)
+    return least_s, Adaptive(round(least_s * 1e6), round(most_s * 1e6), float(stale))
 
 
 def read_soft_timeout(query: str, value: object, wait_s: float, timeout_s: float, grace_s: float) -> float:

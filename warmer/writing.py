@@ -9,11 +9,10 @@ the earlier one's.
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import secrets
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from warmer.errors import NothingToPut, ServerError
 from warmer.invalidation import invalidate_entry
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from warmer.reading import Args, Reading
 
 R = TypeVar("R")
-
-log = logging.getLogger("warmer")
 
 
 class Writing(Generic[R]):
@@ -59,7 +56,7 @@ class Writing(Generic[R]):
             self._since = reading.runtime_of().store.stamp_now(reading.entry(self._args))
         except ServerError as exc:
             self._since = None
-            log.warning("what is written of %s will not be put into the cache: %s", reading.name, exc)
+            _note(reading, exc)
         return self
 
     def __exit__(
@@ -122,7 +119,12 @@ class Writing(Generic[R]):
             return runtime.store.commit(lease, what)[0] == "stored"
         except ServerError as exc:
             # It was invalidated: its readers load it, if nobody holds its lease.
-            log.warning("what was written of %s was not put into the cache: %s", reading.name, exc)
+            _note(reading, exc)
             with contextlib.suppress(ServerError):
                 runtime.store.release(lease)
             return False
+
+
+def _note(reading: Reading[Any], exc: ServerError) -> None:
+    text = "what is written of %s is not put into the cache: %s"
+    reading.runtime_of().incidents.note("puts_failed", text, reading.name, exc, about=reading.name)

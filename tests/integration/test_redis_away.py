@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -236,21 +238,33 @@ def test_who_finds_no_connection_free_goes_around_redis(
     board.close()
 
 
-def test_readers_pay_no_timeout_while_the_server_hangs(server: ValkeyServer, namespace: str) -> None:
+def _read(board: Board, how: str) -> int:
+    return board.departures("JFK") if how == "sync" else asyncio.run(board.departures.aget("JFK"))
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_readers_pay_no_timeout_while_the_server_hangs(
+    server: ValkeyServer, namespace: str, how: str
+) -> None:
     """Once a command was not answered, reads skip the server; when it goes on, the breaker closes."""
     slow = {"command_timeout": 1.5, "invalidate_timeout": 1.5, "lease": 10.0}
     board = Board(namespace, server.url, settings=QUICK | slow)
-    board.departures("JFK")
-    server.pause()
-    board.departures("JFK")
-
-    took = [board.departures.read("JFK").waited for _ in range(10)]
+    _read(board, how)
     connections = board.runtime.store.connections
+    for link in [connections.take() for _ in range(8)]:
+        connections.give(link)  # each of them would find out for itself
+    server.pause()
+    _read(board, how)
+    began = time.monotonic()
+
+    values = [_read(board, how) for _ in range(10)]
+    took_s = time.monotonic() - began
     opened = connections.breaker.open
     server.resume()
 
     assert opened
-    assert sum(took) < 1.5, "ten reads in less than one timeout"
+    assert values == list(range(3, 13))
+    assert took_s < 1.5, "ten reads in less than one timeout"
     wait_until(lambda: not connections.breaker.open, description="the breaker to close")
     assert board.departures.read("JFK").stamp > 0
     assert (board.count("redis_away"), board.count("redis_back")) == (1, 1)

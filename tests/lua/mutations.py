@@ -39,14 +39,14 @@ MUTATIONS = (
     Mutation(
         "commit forgets the fence",
         "commit",
-        "if lease.doomed or newest_fence(20, #ARGV) >= stamp then",
+        "if lease.doomed or newest_fence(21, #ARGV) >= stamp then",
         "if lease.doomed then",
     ),
     Mutation(
         "commit forgets the last name",
         "commit",
-        "newest_fence(20, #ARGV)",
-        "newest_fence(20, #ARGV - 1)",
+        "newest_fence(21, #ARGV)",
+        "newest_fence(21, #ARGV - 1)",
     ),
     Mutation(
         "commit forgets the floor",
@@ -63,8 +63,8 @@ MUTATIONS = (
     Mutation(
         "commit forgets that it is doomed",
         "commit",
-        "if lease.doomed or newest_fence(20, #ARGV) >= stamp then",
-        "if not lease.doomed and newest_fence(20, #ARGV) >= stamp then",
+        "if lease.doomed or newest_fence(21, #ARGV) >= stamp then",
+        "if not lease.doomed and newest_fence(21, #ARGV) >= stamp then",
     ),
     Mutation(
         "commit says lost when it is repeated",

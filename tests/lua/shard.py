@@ -129,13 +129,14 @@ class Shard:
         idle_us: int = 600 * SECOND,
         max_kept: int = 100,
         tokens: str = "",
+        learned: str = "",
         names: Sequence[str] | None = None,
     ) -> Any:
         named = subject.names if names is None else names
         return self.run(
             "commit", subject.member, token, stamp, payload, flags, cost_us, PUBLIC_OWNER, ttl_us, grace_us,
             wait_us, repr(early), repr(draw), keep, idle_us, max_kept, subject.version, tokens,
-            len(subject.fence_only), *named,
+            learned, len(subject.fence_only), *named,
         )  # fmt: skip
 
     def store(self, subject: Subject = UA, **how: Any) -> int:

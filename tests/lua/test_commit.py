@@ -395,3 +395,34 @@ def test_an_unchanged_result_can_change_again(shard: Shard) -> None:
         _commit(shard, b"crc.digest-1value")
 
     assert _commit(shard, b"crc.digest-2value").flags == DIGESTED
+
+
+def test_what_was_learned_is_stored_with_the_value(shard: Shard) -> None:
+    """Only of a query that learns, and only when the value is stored."""
+    token, stamp = shard.lease()
+    shard.commit(UA, token, stamp, learned="")
+    assert shard.hash("learned") is None
+    token, stamp = shard.lease(newer_than="inf")
+    shard.stamp(UA.name)
+    assert shard.commit(UA, token, stamp, learned="1.0000 2 3")[0] == "refused"
+    assert shard.hash("learned") is None
+
+    shard.store(learned="1.0000 2 3", payload=b"crc.digest-1value", flags=DIGESTED)
+
+    assert (shard.hash("learned") or "").split(" ", 1)[1] == "1.0000 2 3"
+    blob = shard.blob()
+    assert blob is not None
+    assert shard.run("recall", UA.member) == [blob[:76], "1.0000 2 3"]
+
+
+def test_a_value_that_was_removed_or_marked_is_not_recalled(shard: Shard) -> None:
+    """Nor one of an earlier life; what was learned stays."""
+    assert shard.run("recall", UA.member) == ["", ""]
+    shard.store(learned="1.0000 2 3")
+    shard.invalidate(stale_us=SECOND)
+    assert shard.run("recall", UA.member) == ["", "1.0000 2 3"]
+    shard.invalidate()
+    assert shard.run("recall", UA.member) == ["", "1.0000 2 3"]
+    shard.store(learned="1.0000 2 3")
+    shard.life = new_life()
+    assert shard.run("recall", UA.member) == ["", "1.0000 2 3"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterator
 from typing import Any, assert_type
 
-from warmer import PUBLIC, AsyncQuery, Entry, Handle, Query, Warmer, cron
+from warmer import PUBLIC, AsyncQuery, Entry, Handle, Query, Warmer, adaptive, cron
 
 
 class Session:
@@ -25,6 +25,12 @@ def delays(carrier: str, month: int = 1) -> list[float]:
 async def boards(airport: str) -> dict[str, int]:
     """An async one."""
     return {airport: 1}
+
+
+@flights.cached(ttl=adaptive(30, 3600, stale=0.05), soft_timeout=0.2)
+def fleets(carrier: str) -> list[str]:
+    """One whose ttl is learned."""
+    return [carrier]
 
 
 @flights.cached(ttl=300, resources={"session": Session}, scope=PUBLIC)

@@ -54,6 +54,7 @@ class ShardKeys:
     claims: str
     waiting: str
     loaded: str
+    learned: str
     overloaded: str
     over: str
     settled: str

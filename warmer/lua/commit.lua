@@ -5,8 +5,9 @@
 -- ARGV[9]  ttl_us      ARGV[10] grace_us   ARGV[11] wait_us: how long the entry had been due when the load began
 -- ARGV[12] early       ARGV[13] draw: an Exp(1) draw          ARGV[14] keep: "never" | "always" | "while_read"
 -- ARGV[15] idle_us     ARGV[16] max_kept   ARGV[17] version   ARGV[18] tokens of the params, "" unless digested
--- ARGV[19] how many of the names that follow only serve the fence (they need no member list)
--- ARGV[20..] names
+-- ARGV[19] what the loads of an entry with a learned ttl have found, "": its ttl is not learned
+-- ARGV[20] how many of the names that follow only serve the fence (they need no member list)
+-- ARGV[21..] names
 -- returns  {"stored", now, header (64 bytes; flag UNCHANGED: the result is what was stored), "replaced" | "first"}
 --          | {"refused", now} | {"lost", now}
 -- why      a check in Python and then SET could overwrite what a newer holder wrote, or bring back what was invalidated
@@ -36,7 +37,7 @@ if not is_mine(lease) then
   lease = {doomed = true}
 end
 
-if lease.doomed or newest_fence(20, #ARGV) >= stamp then
+if lease.doomed or newest_fence(21, #ARGV) >= stamp then
   redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)
   -- What readers of other processes that began before this load are waiting for; see "handed" in acquire.lua.
   if somebody_waits(member) then
@@ -114,8 +115,9 @@ redis.call('SADD', root .. 'queries', query)
 redis.call('ZADD', root .. 'versions:' .. query, 'GT', text(grace_until), ARGV[17])
 redis.call('ZREMRANGEBYSCORE', root .. 'versions:' .. query, '-inf', text(now - 3600000000))
 if ARGV[18] ~= '' then redis.call('HSET', root .. 'params', member, ARGV[18]) end
+if ARGV[19] ~= '' then redis.call('HSET', root .. 'learned', member, text(now) .. ' ' .. ARGV[19]) end
 
-for i = 20 + tonumber(ARGV[19]), #ARGV do
+for i = 21 + tonumber(ARGV[20]), #ARGV do
   local set = root .. 'members:' .. ARGV[i]
   redis.call('SADD', set, member)
   -- Members whose value has expired go by sampling: each commit looks at two, so at most a third are dead.

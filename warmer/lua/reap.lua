@@ -1,7 +1,7 @@
 -- reap.lua: one step of clearing away what is over in a shard: records that nobody will come back for.
 -- KEYS[1]  root
 -- ARGV[1]  life   ARGV[2] about how many of each kind to look at
--- ARGV[3..10] cursors of leases, doomed, failures, heat, params, loaded, warming, waiting; "0" to begin
+-- ARGV[3..11] cursors of leases, doomed, failures, heat, params, loaded, warming, waiting, learned; "0" to begin
 -- returns  {now, how many went, {next cursor of each kind}}
 -- why      none of these has a TTL, so that no eviction can take one that matters; and no step may take long
 local SECOND, removed, cursors = 1000000, 0, {}
@@ -45,10 +45,16 @@ local function unwanted(member, record)
   return false
 end
 
+-- Kept for a while when the entry is gone: who reads it again next week need not learn it anew.
+local function learned_long_ago(member, record)
+  return not indexed(member) and tonumber(string.match(record, '^%d+')) < now - 7 * 86400 * SECOND
+end
+
 local function wait_over(_, told) return tonumber(told) < now - 60 * SECOND end
 
 local kinds = {{'leases', lease_over}, {'doomed', lease_over}, {'failures', failure_over}, {'heat', cold},
-               {'params', unknown}, {'loaded', loaded_long_ago}, {'warming', unwanted}, {'waiting', wait_over}}
+               {'params', unknown}, {'loaded', loaded_long_ago}, {'warming', unwanted}, {'waiting', wait_over},
+               {'learned', learned_long_ago}}
 for i, kind in ipairs(kinds) do
   local reply = redis.call('HSCAN', root .. kind[1], ARGV[2 + i], 'COUNT', ARGV[2])
   cursors[i] = reply[1]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from warmer.core.header import NO_LIFE, PUBLIC_OWNER, UNCHANGED, Header
+from warmer.core.payload import digest_in, front_of
 from warmer.errors import (
     LoadFailed,
     LoadTimeout,
@@ -20,6 +21,7 @@ from warmer.errors import (
 )
 from warmer.found.reads import Reads
 from warmer.runtime.contract import Outcome, Reader, finish
+from warmer.runtime.learning import ttl_of
 from warmer.runtime.loads import Expired, Loaded, LoadThread, run_load
 from warmer.store.operations import Commit, Lease
 
@@ -126,26 +128,29 @@ class Load:
         flags, payload = query.encode(loaded.value, loaded.found)
         blob = self._unstored_header(loaded, flags) + payload
         if self.lease is not None:
-            blob = self._commit(loaded, flags, payload) or blob
+            blob = self._commit(loaded, flags, payload, digest_in(front_of(flags, blob))) or blob
         return Outcome("loaded", blob=blob, load_s=loaded.cost_us / 1e6)
 
     def _names_of(self, reads: Reads, began: float) -> frozenset[str]:
         flight, tail = self.flight, self.flight.entry.tail[1:]
         return self.runtime.naming.names(self.query.dependencies, flight.params, tail, reads, began)
 
-    def _commit(self, loaded: Loaded, flags: int, payload: bytes) -> bytes:
+    def _commit(self, loaded: Loaded, flags: int, payload: bytes, digest: bytes) -> bytes:
         """The stored entry; nothing if the commit was refused: the readers get the value all the same."""
         assert self.lease is not None
         options, query = self.query.options, self.query
         waits = [reader.wait_us for reader in self.readers if reader.wait_us >= 0]
-        what = Commit(
-            payload=payload, flags=flags, cost_us=loaded.cost_us, owner=query.owner_of(self.flight.params),
-            ttl_us=options.ttl_us, grace_us=options.grace_us, wait_us=max(waits, default=-1),
-            early=options.early, draw=random.expovariate(1.0), keep=options.keep, idle_us=options.idle_us,
-            max_kept=options.max_kept, fence_only=self.flight.names.fence_only,
-            listed=tuple(dict.fromkeys((*self.flight.names.listed, *sorted(loaded.found)))),
-        )  # fmt: skip
         try:
+            ttl_us, learned = ttl_of(self.runtime.store, self.lease, options, digest)
+            what = Commit(
+                payload=payload, flags=flags, cost_us=loaded.cost_us,
+                owner=query.owner_of(self.flight.params), ttl_us=ttl_us,
+                grace_us=ttl_us if options.grace_as_ttl else options.grace_us,
+                wait_us=max(waits, default=-1), early=options.early, draw=random.expovariate(1.0),
+                keep=options.keep, idle_us=options.idle_us, max_kept=options.max_kept, learned=learned,
+                fence_only=self.flight.names.fence_only,
+                listed=tuple(dict.fromkeys((*self.flight.names.listed, *sorted(loaded.found)))),
+            )  # fmt: skip
             kind, header, replaced = self.runtime.store.commit(self.lease, what)
         except ServerError as exc:
             self._note("commits_failed", "%s was loaded but not stored: %s", self._shown(), exc)

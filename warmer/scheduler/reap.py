@@ -28,7 +28,7 @@ FORGET_QUERY_US = 7 * 86_400_000_000
 #: A run is told of for a day after it last moved; what keeps it from feeding twice is needed while it feeds.
 FORGET_RUN_US, FORGET_SEEN_US = 86_400_000_000, 600_000_000
 RUNS_A_STEP, RUNS_EVERY_S = 100, 60.0
-_KINDS = 8
+_KINDS = 9
 
 
 @dataclass(slots=True)

@@ -84,6 +84,7 @@ class Commit:
     max_kept: int
     fence_only: tuple[str, ...]
     listed: tuple[str, ...]
+    learned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +250,16 @@ class Store:
             what.owner, what.ttl_us, what.grace_us, what.wait_us, repr(what.early), repr(what.draw),
             what.keep,
             what.idle_us, what.max_kept, escape(entry.version), entry.params if entry.digested else "",
-            len(what.fence_only), *what.fence_only, *what.listed,
+            what.learned, len(what.fence_only), *what.fence_only, *what.listed,
         )  # fmt: skip
         if len(reply) < 4:
             return _text(reply[0]), b"", False
         return _text(reply[0]), reply[2], _text(reply[3]) == "replaced"
+
+    def recall(self, entry: EntryKey) -> tuple[bytes, str]:
+        """Header and digest of what is stored and not invalidated, and what the entry's loads have found."""
+        front, record = self._run("recall", entry.shard, entry.member)
+        return front, _text(record)
 
     def fail(self, lease: Lease, cause: str, jitter: float, keep: str) -> int:
         """End the lease of a failed load; the time before which nobody tries again, 0 if it was lost."""
