@@ -11,7 +11,7 @@ from typing import Any, Final
 from warmer.core.keys import KeyFactory
 from warmer.core.signature import Params, read_params
 from warmer.core.values import Codec
-from warmer.dependencies import read_dependencies
+from warmer.dependencies import Dependencies, read_dependencies
 from warmer.errors import (
     IdentityUnscoped,
     InvalidOption,
