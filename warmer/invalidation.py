@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from warmer.core.names import owner_name, query_name, tag_names
 from warmer.core.tokens import escape
 from warmer.errors import InvalidOption, show
+from warmer.store.removing import Batch, remove_indexed, remove_named
+from warmer.store.replicas import await_replicas
 
 if TYPE_CHECKING:
     from warmer.reading import Reading
@@ -29,6 +31,7 @@ def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, .
     finally:
         runtime.near.drop((entry.key.encode(),))
     runtime.purge([name])
+    await_replicas(runtime.store, [name])
     return removed
 
 
@@ -60,19 +63,21 @@ def invalidate_query(runtime: Runtime, reading: Reading[Any]) -> int:
 def _invalidate_indexed(
     runtime: Runtime, reading: Reading[Any], wanted: Callable[[str, str | None], bool]
 ) -> int:
-    store, removed = runtime.store, 0
+    store, stale_us = runtime.store, reading.options.stale_us
+
+    def batches(shard: int, page: list[str]) -> list[Batch]:
+        known = store.params_of(shard, [member for member in page if ":#" in member])
+        tokens = {m: known.get(m) if ":#" in m else m.partition(":")[2] for m in page}
+        return [Batch(stale_us, [member for member in page if wanted(member, tokens[member])])]
+
     runtime.counts.add("invalidations")
     try:
         stamps = store.stamp_names([query_name(reading.name)])
-        for shard, stamp in enumerate(stamps):
-            for page in store.indexed(shard, reading.name):
-                known = store.params_of(shard, [member for member in page if ":#" in member])
-                tokens = {m: known.get(m) if ":#" in m else m.partition(":")[2] for m in page}
-                hit = [member for member in page if wanted(member, tokens[member])]
-                removed += store.remove(shard, stamp, reading.options.stale_us, "", hit)
+        removed = remove_indexed(store, stamps, reading.name, batches)
     finally:
         runtime.near.drop_under(reading.keys.stems)
     runtime.purge([query_name(reading.name)])
+    await_replicas(runtime.store, [query_name(reading.name)])
     return removed
 
 
@@ -81,20 +86,16 @@ def invalidate_names(runtime: Runtime, names: Collection[str], stale_us_of: Call
 
     stale_us_of: what a query, by its escaped name, says of `stale_after_write`.
     """
-    store, removed = runtime.store, 0
     runtime.counts.add("invalidations")
     try:
-        stamps = store.stamp_names(list(names))
-        for shard, stamp in enumerate(stamps):
-            for name in names:
-                for page in store.members(shard, name):
-                    for stale_us, members in _by_grace(page, stale_us_of).items():
-                        removed += store.remove(shard, stamp, stale_us, name, members)
+        stamps = runtime.store.stamp_names(list(names))
+        removed = remove_named(runtime.store, stamps, names, stale_us_of)
     except BaseException:
         runtime.near.drop_all()  # what of it the server has done, or is about to do, is not known
         raise
     runtime.near.doubt()
     runtime.purge(names)
+    await_replicas(runtime.store, list(names))
     return removed
 
 
@@ -109,10 +110,3 @@ def invalidate_tags(runtime: Runtime, tags: Iterable[str], stale_us_of: Callable
 def forget(runtime: Runtime, scope: str, token: str) -> int:
     """Every entry private to one identity; nothing of it is served any more, stale_after_write or not."""
     return invalidate_names(runtime, [owner_name(scope, token)], lambda _: 0)
-
-
-def _by_grace(members: Iterable[str], stale_us_of: Callable[[str], int]) -> dict[int, list[str]]:
-    grouped: dict[int, list[str]] = {}
-    for member in members:
-        grouped.setdefault(stale_us_of(member.partition("@")[0]), []).append(member)
-    return grouped

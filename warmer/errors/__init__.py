@@ -66,6 +66,7 @@ from warmer.errors.root import WarmerError, did_you_mean, hint, mask, show
 from warmer.errors.servers import (
     BrokerUnreachable,
     DatabaseUnreachable,
+    InvalidationNotReplicated,
     InvalidationUnconfirmed,
     ProtocolDiffers,
     PurgeFailed,
@@ -104,6 +105,7 @@ __all__ = [
     "IdentityUnscoped",
     "InvalidOption",
     "InvalidTrigger",
+    "InvalidationNotReplicated",
     "InvalidationUnconfirmed",
     "KeyDigested",
     "LeaseLost",

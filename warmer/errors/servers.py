@@ -141,6 +141,26 @@ class InvalidationUnconfirmed(ServerError):
 
 
 @error
+class InvalidationNotReplicated(ServerError):
+    """The primary has applied an invalidation; fewer replicas than asked for have confirmed it in time."""
+
+    names: tuple[str, ...]
+    confirmed: int
+    wanted: int
+    waited_s: float
+
+    def message(self) -> str:
+        """Name both numbers."""
+        more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
+        return (
+            f"the invalidation of {', '.join(self.names[:5])}{more} is applied on the primary, and stays so: "
+            f"no reader gets what it removed; {self.confirmed} of {self.wanted} replica(s) confirmed it "
+            f"within {self.waited_s:g} s. Look at the replicas (INFO replication), or lower "
+            "invalidate_replicas (WARMER_INVALIDATE_REPLICAS); invalidating again does no harm."
+        )
+
+
+@error
 class BrokerUnreachable(ServerError):
     """The message broker can't be reached."""
 

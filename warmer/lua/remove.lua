@@ -7,11 +7,11 @@
 -- ARGV[5..] members, at most a few hundred a call, so that no other client waits
 -- returns  {"removed", now, how many values went}
 -- why      the list shrinks only by members whose value is gone: a newer value stays under its name
-local stamp, stale_us, removed = tonumber(ARGV[2]), tonumber(ARGV[3]), 0
-local set = root .. 'members:' .. ARGV[4]
+local stamp, stale_us, removed, gone = tonumber(ARGV[2]), tonumber(ARGV[3]), 0, {}
 for i = 5, #ARGV do
   local went, there = remove(ARGV[i], stamp, stale_us)
   if went then removed = removed + 1 end
-  if ARGV[4] ~= '' and not there then redis.call('SREM', set, ARGV[i]) end
+  if not there then gone[#gone + 1] = ARGV[i] end
 end
+if ARGV[4] ~= '' and #gone > 0 then redis.call('SREM', root .. 'members:' .. ARGV[4], unpack(gone)) end
 return {'removed', text(now), removed}

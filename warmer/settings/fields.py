@@ -164,6 +164,15 @@ class Settings:
         low="A busy server leaves more to the relay, and the promise holds a moment later.",
         high="A commit takes that long when Redis is away.",
     )
+    invalidate_replicas: int = setting(
+        0,
+        Count(0, 100),
+        "How many replicas must have confirmed an invalidation before it returns (`WAIT`).",
+        low="An invalidation may have reached no replica when it returns.",
+        high="With a replica away, each invalidation takes `invalidate_timeout` and then raises "
+        "`InvalidationNotReplicated`, though it's applied.",
+        special="0: none. Nothing stored before a failover is served after it, whether they have it or not.",
+    )
     identity_params: tuple[str, ...] = setting(
         IDENTITY_PARAMS,
         Names(),

@@ -52,6 +52,7 @@ class Connections:
         self.round = 0  # raised when a life has changed: every link looks again before its next use
         self._refused_until = 0.0
         self.breaker = Breaker(self._probe)
+        self._life = self._told = b""  # as the newest connection knows it, and as recheck_life last said
         self._closed = False
 
     def take(self) -> Link:
@@ -109,23 +110,17 @@ class Connections:
         return connection
 
     def recheck_life(self) -> bool:
-        """Ask the server for its life; whether it has changed. Raises RedisUnreachable."""
+        """Ask the server for its life; whether it is another than the last time. Raises ServerError.
+
+        On a new connection: behind an address that now leads to another server, the old one may still answer.
+        """
         link = self.take()
-        known = link.life
-        at = self.round
         try:
-            link.learn_life()
-        except (Disconnected, TimedOut) as exc:
-            raise self.unreachable(exc) from exc
-        except ResponseError as exc:
-            link.disconnect()
-            raise self._refused(exc) from exc
+            self.reconnect(link)
+            known, self._told = self._told, link.life
         finally:
             self.give(link)
-        link.round = at
-        if link.life != known:
-            self.look_again()
-        return link.life != known
+        return known not in (self._told, b"")
 
     def look_again(self) -> None:
         """Have every link learn the server's life anew before its next use."""
@@ -188,6 +183,10 @@ class Connections:
             link.disconnect()
             raise
         link.round = at
+        if link.life != self._life:
+            if self._life:
+                self.look_again()
+            self._life = link.life
 
     def unreachable(self, exc: BaseException) -> RedisUnreachable:
         """The error that readers see for a driver's. Opens the breaker: who comes next fails at once."""

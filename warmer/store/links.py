@@ -12,7 +12,7 @@ import hashlib
 import socket
 import struct
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ import hiredis
 from redis._parsers.helpers import parse_info
 from redis.connection import Connection
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 MORE = object()  # the reader's word for: the rest of this reply has not come yet
@@ -77,6 +77,36 @@ class Link:
             raise reply
         return reply
 
+    def call_all(self, packed: Sequence[bytes]) -> list[Any]:
+        """Send packed commands at once; their replies, in order. As `call` for each of them."""
+        if not packed:
+            return []
+        replies = [self.call(b"".join(packed))]
+        while len(replies) < len(packed):
+            replies.append(self._next())
+        return replies
+
+    def _next(self) -> Any:
+        """The next reply to what was sent already."""
+        sock, reader = self.sock, self.reader
+        assert sock is not None
+        try:
+            while (reply := reader.gets(False)) is MORE:
+                taken = sock.recv_into(self.buffer)
+                if not taken:
+                    raise Disconnected("the server closed the connection")
+                reader.feed(self.buffer, 0, taken)
+        except BaseException as exc:
+            self.disconnect()
+            fault = fault_of(exc)
+            if fault is None:
+                raise
+            raise fault from exc
+        if isinstance(reply, Disconnected):
+            self.disconnect()
+            raise reply
+        return reply
+
     def attach(self) -> None:
         """Go on with the socket that redis-py has connected."""
         sock: Any = self.connection._sock
@@ -119,11 +149,14 @@ class Link:
 def life_from(ask: Callable[[bytes], Any]) -> bytes:
     """8 ASCII bytes that change with a restart (run id) and with a failover (replication id).
 
-    ask: gives the server's INFO of a section.
+    ask: gives the server's INFO of a section. Raises ReadOnlyError for a replica: what was invalidated may
+    still be there.
     """
     info: dict[str, Any] = {}
     for section in (b"server", b"replication"):
         info.update(parse_info(ask(section)))
+    if info["role"] != "master":
+        raise ReadOnlyError("it is a replica, and reads and scripts go to the primary")
     text = f"{info['run_id']} {info['master_replid']}"
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest().encode()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from warmer import lua
@@ -30,6 +32,27 @@ def packed_get(key: bytes) -> bytes:
     return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A script with its shard's root and arguments; without a name, the arguments are a plain command."""
+
+    name: str
+    root: bytes
+    args: Sequence[Argument]
+
+    def packed(self, life: bytes, source: bool = False) -> bytes:
+        """As the server reads it from a connection that knows this life."""
+        if not self.name:
+            return pack(*self.args)
+        command, text = ("EVAL", lua.source(self.name)) if source else ("EVALSHA", lua.sha1(self.name))
+        return pack(command, text, 1, self.root, life, *self.args)
+
+    @property
+    def title(self) -> str:
+        """What an error calls it."""
+        return f"{self.name}.lua" if self.name else str(self.args[0])
+
+
 class Scripts:
     """Runs a script under the life that its connection knows: no reply crosses a restart unseen."""
 
@@ -43,24 +66,14 @@ class Scripts:
         A cut connection is opened again and the script repeated once: each script gives the same answer to
         the same token. Raises RedisUnreachable, RedisRefused (out of memory, no permission, read only).
         """
+        return self.run_all([Call(name, root, args)])[0]
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Run these in one round trip, in order; the same holds for each as for `run`."""
+        replies: list[Any] = [None] * len(calls)
         link = self._connections.take()
         try:
-            for attempt in (1, 2, 3):
-                try:
-                    reply = self._call(link, name, root, args)
-                except Disconnected:
-                    if attempt == 3:
-                        raise
-                    self._connections.reconnect(link)
-                    continue
-                if isinstance(reply, ResponseError) and "WARMERLIFE" in str(reply) and attempt < 3:
-                    # The server has been restarted or promoted under us: learn its life, and say it again.
-                    self._connections.look_again()
-                    self._connections.reconnect(link)
-                    continue
-                if isinstance(reply, ResponseError):
-                    raise RedisRefused(self._url, f"{name}.lua", str(reply)) from reply
-                return reply
+            self._repeated(link, calls, replies)
         except (Disconnected, TimedOut) as exc:
             link.disconnect()
             raise self._connections.unreachable(exc) from exc
@@ -71,13 +84,39 @@ class Scripts:
             raise
         finally:
             self._connections.give(link)
-        raise AssertionError("unreachable")  # pragma: no cover
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                raise self.refused(call.title, reply) from reply
+        return replies
 
-    def _call(self, link: Link, name: str, root: bytes, args: list[Argument]) -> Any:
-        reply = link.call(pack("EVALSHA", lua.sha1(name), 1, root, link.life, *args))
-        if isinstance(reply, NoScriptError):
-            reply = link.call(pack("EVAL", lua.source(name), 1, root, link.life, *args))
-        return reply
+    def _repeated(self, link: Link, calls: Sequence[Call], replies: list[Any]) -> None:
+        left = list(range(len(calls)))
+        for attempt in (1, 2, 3):
+            try:
+                left = self._call(link, calls, left, replies)
+            except Disconnected:
+                if attempt == 3:
+                    raise
+            else:
+                if not left or attempt == 3:
+                    return
+                # The server has been restarted or promoted under us: learn its life, and say it again.
+                self._connections.look_again()
+            self._connections.reconnect(link)
+
+    def _call(self, link: Link, calls: Sequence[Call], which: list[int], replies: list[Any]) -> list[int]:
+        """Run some of the calls; which of them were turned away for an earlier life."""
+
+        def send(some: list[int], source: bool) -> None:
+            answers = link.call_all([calls[at].packed(link.life, source) for at in some])
+            for at, answer in zip(some, answers, strict=True):
+                replies[at] = answer
+
+        send(which, False)
+        unknown = [at for at in which if isinstance(replies[at], NoScriptError)]
+        if unknown:
+            send(unknown, True)
+        return [at for at in which if _turned_away(replies[at])]
 
     def command(self, *parts: Argument) -> Any:
         """One plain command that may be repeated. Raises RedisUnreachable, RedisRefused."""
@@ -89,3 +128,10 @@ class Scripts:
     def refused(self, command: str, reply: Any) -> RedisRefused:
         """The error for an error reply."""
         return RedisRefused(self._url, command, str(reply))
+
+
+def _turned_away(reply: Any) -> bool:
+    """The connection knows an earlier life, or leads to what has become a replica."""
+    return isinstance(reply, ReadOnlyError) or (
+        isinstance(reply, ResponseError) and "WARMERLIFE" in str(reply)
+    )
