@@ -89,6 +89,7 @@ def test_the_strictest_entry_of_a_response_decides() -> None:
     assert told["Age"] == "20"
     assert told["Surrogate-Control"] == "max-age=30, stale-while-revalidate=3, stale-if-error=3"
     assert told["Surrogate-Key"] == "w/g:day w/q:board w/q:other"
+    assert _told(BOARD, replace(BOARD, keys=()), dialect=SURROGATE) == EVERYBODY | NOT_SHARED
     assert _told(BOARD, MINE, dialect=SURROGATE) == ONE | NOT_SHARED
     assert _told(MINE, BOARD, SECRET, dialect=SURROGATE) == {"Cache-Control": "no-store"} | NOT_SHARED
     assert _told(WAITING, BOARD)["Cache-Control"] == "public, no-cache"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 
@@ -17,6 +18,7 @@ MOST_CHARS = 48
 MOST_HEADER_CHARS = 3500
 
 
+@functools.lru_cache(maxsize=4096)  # a page of a few entries is shown often: each name takes 2 to 7 us
 def surrogate_key(namespace: str, name: str) -> str:
     """The key of one name in one namespace: readable where it's short, else a digest behind its kind.
 
