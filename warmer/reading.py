@@ -253,6 +253,9 @@ class Reading(Generic[R]):
     def call_many(self, many: Sequence[Mapping[str, Any]]) -> Any:
         """Run the batch loader, with its resources opened: the values in this order, or a coroutine."""
         assert self.batch is not None
+        around = past.get()
+        if around is not None and self.dependencies.auto and around.reads is None:
+            around.reads = Reads()  # what the run read is what each of its entries depends on
         calls = [tuple(params[name] for name in self.keys.names) for params in many]
         if inspect.iscoroutinefunction(self.batch):
             return self._awaited(self.batch, (calls,), {})

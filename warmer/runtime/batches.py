@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from warmer.errors import BatchMismatch
@@ -103,7 +104,7 @@ class Batch:
         share_us = max(1, loaded.cost_us // len(many))
         for (_, work), value in zip(self._loads, values, strict=True):
             failed = isinstance(value, Exception)
-            work(value if failed else Loaded(value, share_us, loaded.found))
+            work(value if failed else replace(loaded, value=value, cost_us=share_us))
 
     def _end(self, exc: BaseException) -> None:
         for _, work in self._loads:
