@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warmer.declaration import PUBLIC
+from warmer.dependencies import nullable
 from warmer.entry import Entry
 from warmer.errors import (
     CacheMiss,
@@ -25,6 +26,7 @@ __all__ = [
     "Warmer",
     "cron",
     "every",
+    "nullable",
     # what is held and read
     "AsyncQuery",
     "Entry",

@@ -29,6 +29,7 @@ from warmer.verify import Audit
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
+    from warmer.outbox.relay import Relay
 
 log = logging.getLogger("warmer")
 
@@ -60,6 +61,7 @@ class Scheduler:
         self._sweeper = Sweeper(namespace, self.id, broker, send)
         self._firings = Firings(namespace, broker)
         self._reviver, self._reaper = Reviver(namespace), Reaper(namespace)
+        self._relay: Relay | None = None
         self._fatal: BaseException | None = None
         self._told_to_end = False
 
@@ -103,6 +105,7 @@ class Scheduler:
             ("firings", FIRINGS_EVERY_S, self._firings.look_at_all),
             ("revive", REVIVE_EVERY_S, self._reviver.step),
             ("reap", REAP_EVERY_S, self._reaper.step),
+            ("relay", self._namespace.settings.relay_interval, self._relay_step),
         ]
         if verify_s := self._namespace.settings.verify_interval:
             audit = Audit(self._namespace.runtime(), list(self._namespace.readings.values()))
@@ -114,6 +117,15 @@ class Scheduler:
             look = partial(self._guarded, f"plan {plan.name}", partial(self._firings.look, plan))
             timer.add_job(look, self._firings.trigger_of(plan), id=f"plan {plan.name}")
         return timer
+
+    def _relay_step(self) -> None:
+        """Without a database that is known here there is no outbox, and SQLAlchemy is not needed."""
+        if self._relay is None and self._namespace.outbox.databases():
+            from warmer.outbox.relay import Relay
+
+            self._relay = Relay(self._namespace)
+        if self._relay is not None:
+            self._relay.step()
 
     def _guarded(self, name: str, job: Callable[[], object]) -> None:
         """One turn of a job. What is away is noted once; what is a fault is logged, and the job goes on."""
