@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warmer.declaration import PUBLIC
+from warmer.dependencies import nullable
 from warmer.entry import Entry
 from warmer.errors import (
     CacheMiss,
@@ -27,6 +28,7 @@ __all__ = [
     "adaptive",
     "cron",
     "every",
+    "nullable",
     # what is held and read
     "AsyncQuery",
     "Entry",

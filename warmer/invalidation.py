@@ -1,5 +1,8 @@
 """Invalidations: stamp the fence first, in every shard, then remove; done when all is removed.
 
+In a tracked transaction that has written something they go into its outbox, and are made at its COMMIT: made
+before it, a reader in between would load the old rows again, and nothing would remove them after.
+
 Removing takes only what was loaded before the stamp, so a value that is loaded anew meanwhile stays. Each
 script holds the server for a few milliseconds at most; a large invalidation is many of them. Near copies of
 this process go last, so that none made from an earlier reply is left: the process that wrote sees it at once.
@@ -10,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from warmer.core.changes import EntryHit, PartHit
 from warmer.core.names import owner_name, query_name, tag_names
 from warmer.core.tokens import escape
 from warmer.errors import InvalidOption, show
+from warmer.outbox.pending import put_off
 from warmer.store.removing import Batch, remove_indexed, remove_named
 from warmer.store.replicas import await_replicas
 
@@ -25,6 +30,9 @@ def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, .
     """One entry, in every version of its query; how many values went."""
     entry = reading.entry(args)
     name = reading.names_of(reading.params(args), entry).fence_only[0]
+    hit = EntryHit(entry.shard, name, entry.query, entry.tail, entry.version)
+    if put_off(runtime.store.namespace, lambda changes: changes.entries.add(hit)):
+        return 0
     runtime.counts.add("invalidations")
     try:
         removed = runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
@@ -45,6 +53,10 @@ def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str,
             reading.name, "invalidate_where", "no params", "at least one; invalidate_all() drops every entry"
         )
     partial, version = reading.keys.partial(**some), escape(reading.keys.version)
+    places = tuple(sorted((reading.keys.names.index(param), token) for param, token in partial.items()))
+    part = PartHit(reading.name, reading.keys.version, len(reading.keys.names), places)
+    if put_off(runtime.store.namespace, lambda changes: changes.parts.add(part)):
+        return 0
 
     def wanted(member: str, tokens: str | None) -> bool:
         # What another version keyed, or a digest whose params are gone, can't be told apart: rather removed.
@@ -57,6 +69,8 @@ def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str,
 
 def invalidate_query(runtime: Runtime, reading: Reading[Any]) -> int:
     """Every entry of a query, in every version."""
+    if put_off(runtime.store.namespace, lambda changes: changes.queries.add(reading.name)):
+        return 0
     return _invalidate_indexed(runtime, reading, lambda _, __: True)
 
 
@@ -86,6 +100,8 @@ def invalidate_names(runtime: Runtime, names: Collection[str], stale_us_of: Call
 
     stale_us_of: what a query, by its escaped name, says of `stale_after_write`.
     """
+    if put_off(runtime.store.namespace, lambda changes: changes.names.update(names)):
+        return 0
     runtime.counts.add("invalidations")
     try:
         stamps = runtime.store.stamp_names(list(names))

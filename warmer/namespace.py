@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from warmer import invalidation
 from warmer.core.names import tag_name
@@ -29,12 +29,17 @@ from warmer.errors import (
 from warmer.near.query import NearAsyncQuery, NearQuery
 from warmer.near.reading import NearReading
 from warmer.options import AdaptiveTtl
+from warmer.outbox.process import Outbox
 from warmer.plans import Plan, Trigger, read_rate
 from warmer.query import AsyncQuery, Handle, Query
 from warmer.reading import Reading
 from warmer.runtime.modes import identity, past
 from warmer.runtime.process import Runtime
 from warmer.settings import Settings
+
+if TYPE_CHECKING:
+    from warmer.capture.tracking import Tracker
+    from warmer.outbox.recording import Recorded
 
 # A fork may come while another thread holds a lock, which nobody gives back in the child.
 _namespaces: weakref.WeakSet[Warmer] = weakref.WeakSet()
@@ -81,6 +86,8 @@ class Warmer:
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
         self._celery: Any = None
+        self.outbox = Outbox(self)
+        self._tracker: Tracker | None = None
         _namespaces.add(self)
         if self.settings.celery is not None:
             _ = self.celery  # an application that is there already gets our tasks as they are declared
@@ -263,6 +270,52 @@ class Warmer:
         reading = next((r for name, r in self._readings.items() if escape(name) == query), None)
         return reading.options.stale_us if reading else 0
 
+    # -- writes that invalidate by themselves
+
+    def track(self, target: Any, /) -> None:
+        """Have what is written through SQLAlchemy invalidate what depends on it, by itself.
+
+        target: a Session class, a sessionmaker, an Engine, an AsyncEngine or an async_sessionmaker. From then
+        on its transactions write what they change into the outbox (`warmer db create`), and when `commit()`
+        returns, no read that begins later is older. Connects to nothing. Raises NotTrackable.
+        """
+        from warmer.capture.targets import track
+        from warmer.capture.tracking import Tracker
+
+        with self._lock:
+            if self._tracker is None:
+                self._tracker = Tracker(self)
+        track(self, self._tracker, target)
+
+    def record(
+        self,
+        connection: Any,
+        table: Any,
+        /,
+        *,
+        old: Mapping[str, Any] | None = None,
+        new: Mapping[str, Any] | None = None,
+    ) -> Recorded:
+        """Write a change into the outbox, in the transaction of a writer that SQLAlchemy knows nothing of.
+
+        connection: of a DB-API driver, of Django, or of SQLAlchemy. table: its name, a mapped class or a
+        Table. old, new: values of the row's columns before and after, None where there was or is no row;
+        neither: any row. The relay applies it after COMMIT; `apply()` of what this returns does it at once.
+        Raises NotTrackable, and what the driver raises: the transaction must not be committed then.
+        """
+        from warmer.outbox.recording import record
+
+        return record(self, connection, table, old, new)
+
+    def relay(self) -> int:
+        """Apply what is left in the outbox of every database known here, now; how many rows that were.
+
+        A scheduler does so all the time. Raises DatabaseUnreachable, OutboxMissing, ServerError.
+        """
+        from warmer.outbox.relay import Relay
+
+        return Relay(self, hold_s=0.0).step()
+
     # -- in a load, and around reads
 
     def tag(self, *tags: str) -> None:
@@ -291,12 +344,15 @@ class Warmer:
         with self._lock:
             if self._runtime is None or self._runtime.pid != os.getpid():
                 runtime = Runtime(self.namespace, self.settings)
+                for reading in self._readings.values():
+                    runtime.shapes.declare(reading.dependencies.row_shapes())
                 runtime.start()
                 self._runtime = runtime
             return self._runtime
 
     def close(self) -> None:
         """Give back what this process holds and disconnect; the next use begins anew."""
+        self.outbox.close()
         with self._lock:
             runtime, self._runtime = self._runtime, None
         if runtime is not None:
@@ -305,6 +361,7 @@ class Warmer:
     def _begin_anew(self) -> None:
         """In a forked child: the runtime is its parent's, and so may the lock be."""
         self._lock, self._runtime = threading.Lock(), None
+        self.outbox.begin_anew()
 
     @property
     def celery(self) -> Any:
@@ -341,6 +398,8 @@ class Warmer:
         else:
             query = AsyncQuery(reading) if reading.is_async else Query(reading)
         self._readings[reading.name] = reading
+        if self._runtime is not None:
+            self._runtime.shapes.declare(reading.dependencies.row_shapes())
         self.queries[reading.name] = query
         for call in self._on_query:
             call(reading)

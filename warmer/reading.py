@@ -242,7 +242,7 @@ class Reading(Generic[R]):
         positional, keywords = self.keys.call(args)
         around = past.get()
         if around is not None and around.loading:
-            around.found.update(self.names_of(params, self.entry(args)).listed)
+            around.found.update(self.names_of(params, self.entry(args)).handed_on())
             if self.dependencies.auto and around.reads is None:
                 around.reads = Reads()
         if self.is_async:

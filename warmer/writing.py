@@ -53,6 +53,7 @@ class Writing(Generic[R]):
         reading.check_identity(self._args)
         self._open, self._value, self.stored = True, None, False
         try:
+            reading.runtime_of().shapes.register()
             self._since = reading.runtime_of().store.stamp_now(reading.entry(self._args))
         except ServerError as exc:
             self._since = None

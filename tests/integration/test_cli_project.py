@@ -46,8 +46,8 @@ finally:
 
     assert done.stderr == "set()\n"
     commands = re.findall(r"^│ (\w+) ", done.stdout, re.MULTILINE)
-    assert commands[:9] == [
-        "init", "up", "status", "inspect", "plans", "warm", "run", "invalidate", "worker",
+    assert commands[:11] == [
+        "init", "up", "status", "inspect", "verify", "plans", "warm", "run", "invalidate", "db", "worker",
     ]  # fmt: skip
 
 

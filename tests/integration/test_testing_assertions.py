@@ -88,7 +88,7 @@ def test_a_write_that_hits_a_neighbour_is_reported_with_both_names(flights: Warm
         "the write did not invalidate delays(carrier='UA', month=3): it is still served, and "
     )
     assert "names that were stamped: none\n" in said
-    assert "c:flight:carrier=UA,month=3" in said.split("not stamped: ")[1].split("\n")[0]
+    assert "c:flight:carrier=s~UA,month=n~3" in said.split("not stamped: ")[1].split("\n")[0]
     assert "g:month:3" in said.split("not stamped: ")[1].split("\n")[0]
     for other in ("g:month:4", "g:month:5", "e:delays:AA,3"):
         assert other in said.split("stamped meanwhile: ")[1]

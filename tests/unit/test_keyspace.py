@@ -20,7 +20,19 @@ PLACEHOLDERS = {"member": "<member>", "query": "<query>", "name": "<name>", "run
 
 # The type of a key that a Redis command works on, where its name tells.
 TYPED = {
-    "hash": {"HGET", "HSET", "HDEL", "HMGET", "HEXISTS", "HINCRBY", "HSCAN", "HKEYS", "HRANDFIELD", "HSETNX"},
+    "hash": {
+        "HGET",
+        "HSET",
+        "HDEL",
+        "HMGET",
+        "HEXISTS",
+        "HINCRBY",
+        "HSCAN",
+        "HKEYS",
+        "HRANDFIELD",
+        "HSETNX",
+        "HLEN",
+    },
     "zset": {
         "ZADD",
         "ZREM",
@@ -32,7 +44,7 @@ TYPED = {
         "ZREMRANGEBYSCORE",
         "ZRANDMEMBER",
     },
-    "set": {"SADD", "SREM", "SRANDMEMBER", "SISMEMBER", "SCARD"},
+    "set": {"SADD", "SREM", "SRANDMEMBER", "SISMEMBER", "SCARD", "SMEMBERS"},
     "list": {"LPUSH", "LTRIM", "LRANGE"},
     "string": {"GET", "SET", "GETRANGE", "SETRANGE", "INCR", "STRLEN"},
     "channel": {"PUBLISH"},

@@ -39,7 +39,8 @@ START, LOOK, ACT, SERVE = "Start", "Look", "Act", "Services, for production"
 def run() -> None:
     """Run the command line: see `warmer.cli.main`."""
     # Each module adds its commands, in the order in which --help shows them.
-    from warmer.cli import starting, reports, verifying, auditing, warming, invalidating, services, health  # noqa: F401, I001
+    from warmer.cli import starting, reports, verifying, auditing, warming, invalidating  # noqa: F401, I001
+    from warmer.cli import database, services, health  # noqa: F401
 
     words, debug = _without_debug(sys.argv[1:])
     try:

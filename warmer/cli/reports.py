@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from warmer.store.report import EntryReport, QueryStatus, Status
 
 # What the first letter of a name means: see warmer/core/names.py.
-_KINDS = {"e": "entry", "q": "query", "o": "owner", "t": "table", "c": "rows", "g": "tag"}
+_KINDS = {
+    "e": "entry",
+    "q": "query",
+    "o": "owner",
+    "t": "table",
+    "a": "table as a whole",
+    "c": "rows",
+    "g": "tag",
+}
 _RUNS_SHOWN = 5
 
 

@@ -64,6 +64,7 @@ class ShardKeys:
     driving: str
     fired: str
     schedulers: str
+    shapes: str
     wake: str
 
     def entry(self, member: str) -> str:

@@ -6,6 +6,12 @@ A name never carries a query's version: an old process and a new one invalidate 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+
+from warmer.core.tokens import escape
+
+#: A longer name of rows ends in a digest: a table may have many columns.
+_LONGEST = 250
 
 
 def entry_name(query: str, tail: str) -> str:
@@ -25,12 +31,27 @@ def owner_name(scope: str, token: str) -> str:
 
 def table_name(table: str) -> str:
     """The name of every entry that depends on any row of a table."""
-    return f"t:{table}"
+    return f"t:{escape(table)}"
+
+
+def whole_name(table: str) -> str:
+    """The name of every entry that depends on some row of a table: hit where nobody knows which rows changed.
+
+    Only the fence needs it: the index of each query that depends on the table by columns is the list.
+    """
+    return f"a:{escape(table)}"
 
 
 def row_name(table: str, values: Mapping[str, str]) -> str:
-    """The name of the entries that depend on rows whose columns equal these canonical tokens."""
-    return f"c:{table}:" + ",".join(f"{column}={values[column]}" for column in sorted(values))
+    """The name of the entries that depend on rows whose columns equal these tokens (see columns.py).
+
+    Table and columns are escaped, and no token holds `,`, `=` or `:`, so no name imitates another.
+    """
+    said = ",".join(f"{escape(column)}={values[column]}" for column in sorted(values))
+    name = f"c:{escape(table)}:{said}"
+    if len(name) <= _LONGEST:
+        return name
+    return f"c:{escape(table)}:#{blake2b(said.encode(), digest_size=20).hexdigest()}"
 
 
 def tag_name(tag: str) -> str:

@@ -198,3 +198,15 @@ class NotAMessage(CallError):
             "the scheduler sends tasks of queries; to load entries, call `query.refresh(...)` or "
             "`query.warm(...)`."
         )
+
+
+@error
+class NotTrackable(CallError):
+    """What was to be tracked, or a connection that a change was to be recorded on, is not of a known kind."""
+
+    given: str
+    expected: str
+
+    def message(self) -> str:
+        """Name what was given and what is expected."""
+        return f"expected {self.expected}, got: {self.given}. Nothing is tracked or recorded by this call."

@@ -232,3 +232,18 @@ class MissingExtra(ProjectError):
             f"{self.needed_for} needs the package {self.package!r}, which is not installed. Nothing was "
             f"changed. Install it with `pip install 'warmer[{self.extra}]'`."
         )
+
+
+@error
+class NoDatabase(ProjectError):
+    """The project tracks no database, and no setting names one."""
+
+    namespace: str
+
+    def message(self) -> str:
+        """Name the two ways to say it."""
+        return (
+            f"no database is known for the namespace {self.namespace!r}: nothing is tracked, and "
+            "database_url is not set. Nothing was done. Set WARMER_DATABASE_URL, or call flights.track(...) "
+            "in a module of the project."
+        )

@@ -191,6 +191,22 @@ class DatabaseUnreachable(ServerError):
 
 
 @error
+class OutboxMissing(ServerError):
+    """The database of a tracked transaction has no outbox table, so the transaction was not committed."""
+
+    url: str
+    cause: str
+
+    def message(self) -> str:
+        """Name the database and how to make the table."""
+        return (
+            f"the database at {self.url} has no outbox table: {self.cause.rstrip('.')}. Nothing was "
+            "committed: changes that nobody hears of would leave old results in the cache. Run `warmer db "
+            "create`, or let Alembic create what is in warmer.outbox.schema.metadata."
+        )
+
+
+@error
 class ServerNotStarted(ServerError):
     """A server that Warmer starts by itself did not come up."""
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 _SHARED = {
+    "apply": ("_fence.lua", "_remove.lua"),
     "remove": ("_remove.lua",),
     "invalidate": ("_fence.lua", "_remove.lua"),
     "put": ("_fence.lua", "_remove.lua"),
@@ -17,7 +18,7 @@ _SHARED = {
 
 # What ends something must work on a server that is full, an invalidation above all. They write a few bytes.
 _DESPITE_FULL_MEMORY = frozenset(
-    {"extend", "fail", "invalidate", "put", "release", "remove", "stamp", "unclaim"}
+    {"apply", "extend", "fail", "invalidate", "put", "release", "remove", "stamp", "unclaim"}
 )
 
 

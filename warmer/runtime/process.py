@@ -25,6 +25,7 @@ from warmer.runtime.flights import Flight
 from warmer.runtime.heartbeat import Heartbeat, Ticker
 from warmer.runtime.incidents import Incidents
 from warmer.runtime.loads import LoadLoop, serve
+from warmer.runtime.shapes import Shapes
 from warmer.runtime.tallies import Tallies
 from warmer.runtime.wakeups import Wakeups
 from warmer.settings import Settings
@@ -73,9 +74,9 @@ class Runtime:
     """One namespace in one process: its store, its flights, its heartbeat."""
 
     def __init__(self, namespace: str, settings: Settings) -> None:
-        self.pid = os.getpid()
-        self.settings = settings
+        self.pid, self.settings = os.getpid(), settings
         self.store = Store(namespace, settings)
+        self.shapes = Shapes(self.store)
         self.around_load: Callable[[], Any] | None = settings.around_load
         self.load_loop = LoadLoop()
         self.counts = Counts()
@@ -187,6 +188,7 @@ class Runtime:
             self.near.renew()
         self.store.check_shards()
         self.store.resync()
+        self.shapes.look()
 
     def clock_moved(self) -> None:
         """A test has moved the server's clock: learn it now, and forget when anything was asked for."""

@@ -60,6 +60,11 @@ def _engine(namespace: Warmer) -> list[JobInfo]:
         ),
         ("firings", FIRINGS_EVERY_S, "Makes a run of what fired while no scheduler, or no Redis, was there."),
         ("revive", REVIVE_EVERY_S, "After a restart or failover of Redis, makes what is kept warm due anew."),
+        (
+            "relay",
+            namespace.settings.relay_interval,
+            "Applies changes of the database that their writers have left in the outbox.",
+        ),
         ("reap", REAP_EVERY_S, "Clears away records of what nobody reads, loads or waits for any more."),
     ]
     if verify_s := namespace.settings.verify_interval:

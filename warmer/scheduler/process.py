@@ -29,6 +29,7 @@ from warmer.verify import Audit
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
+    from warmer.outbox.relay import Relay
 
 log = logging.getLogger("warmer")
 
@@ -60,6 +61,7 @@ class Scheduler:
         self._sweeper = Sweeper(namespace, self.id, broker, send)
         self._firings = Firings(namespace, broker)
         self._reviver, self._reaper = Reviver(namespace), Reaper(namespace)
+        self._relay: Relay | None = None
         self._fatal: BaseException | None = None
         self._told_to_end = False
 
@@ -110,13 +112,31 @@ class Scheduler:
         for name, period_s, job in engine:
             guarded, now = partial(self._guarded, name, job), datetime.now(UTC)
             timer.add_job(guarded, "interval", seconds=period_s, id=name, next_run_time=now)
+        self._add_relay(timer)
         for plan in self._namespace.plans.values():
             look = partial(self._guarded, f"plan {plan.name}", partial(self._firings.look, plan))
             timer.add_job(look, self._firings.trigger_of(plan), id=f"plan {plan.name}")
         return timer
 
-    def _guarded(self, name: str, job: Callable[[], object]) -> None:
-        """One turn of a job. What is away is noted once; what is a fault is logged, and the job goes on."""
+    def _add_relay(self, timer: Any) -> None:
+        """A turn of it that finds nothing says nothing about Redis."""
+        relay = partial(self._guarded, "relay", self._relay_step, asks_redis=False)
+        timer.add_job(relay, "interval", seconds=self._namespace.settings.relay_interval, id="relay")
+
+    def _relay_step(self) -> None:
+        """Without a database that is known here there is no outbox, and SQLAlchemy is not needed."""
+        if self._relay is None and self._namespace.outbox.databases():
+            from warmer.outbox.relay import Relay
+
+            self._relay = Relay(self._namespace)
+        if self._relay is not None:
+            self._relay.step()
+
+    def _guarded(self, name: str, job: Callable[[], object], *, asks_redis: bool = True) -> None:
+        """One turn of a job. What is away is noted once; what is a fault is logged, and the job goes on.
+
+        asks_redis: whether a turn that went well says that Redis answers.
+        """
         refused = self._refused.setdefault(name, Condition(f"the job {name} works"))
         try:
             job()
@@ -130,7 +150,8 @@ class Scheduler:
         except Exception:
             log.exception("the job %s failed; it is tried again at its next time", name)
         else:
-            self._redis.worked()
+            if asks_redis:
+                self._redis.worked()
             refused.worked()
 
     def _leave(self) -> None:

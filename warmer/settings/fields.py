@@ -173,6 +173,20 @@ class Settings:
         "`InvalidationNotReplicated`, though it's applied.",
         special="0: none. Nothing stored before a failover is served after it, whether they have it or not.",
     )
+    relay_interval: float = setting(
+        1.0,
+        Seconds(0.02, 60),
+        "How often the scheduler looks for changes in the outbox that their writers have not applied.",
+        low="Costs one small query of the database each time.",
+        high="What a writer that died has left, and what `record` wrote, takes effect that much later.",
+    )
+    replay_window: float = setting(
+        86_400.0,
+        Seconds(0, 30 * 86_400),
+        "How long applied changes are kept in the outbox, from when they were applied.",
+        low="After a restart of Redis from a snapshot older than this, nothing in it is trusted.",
+        high="The outbox table is that much larger.",
+    )
     identity_params: tuple[str, ...] = setting(
         IDENTITY_PARAMS,
         Names(),

@@ -44,6 +44,17 @@ class EnumParam(ParamType):
         """That of the type that is mixed in; else its own."""
         return next((family for base, family in _MIXED if issubclass(self._cls, base)), self._cls)
 
+    @property
+    def cls(self) -> type[Enum]:
+        """The Enum."""
+        return self._cls
+
+    @property
+    def column_families(self) -> str:
+        """How its members stand in a column where nobody says: as what they equal; "" for a plain Enum."""
+        families = {"text": "s", "number": "n", "bytes": "x", "UUID": "u", "datetime": "lt", "date": "d"}
+        return "f" if issubclass(self._cls, float) else families.get(str(self.family), "")
+
     def check(self, value: object) -> Enum:
         """The member itself."""
         if isinstance(value, self._cls):
@@ -82,6 +93,11 @@ class LiteralParam(ParamType):
         super().__init__(annotation)
         self._base = base
         self.values = tuple(values)
+
+    @property
+    def plain(self) -> ParamType:
+        """The type of its values."""
+        return self._base
 
     @property
     def name(self) -> str:

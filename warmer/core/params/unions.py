@@ -27,6 +27,11 @@ class OptionalParam(ParamType):
         self._inner = inner
 
     @property
+    def inner(self) -> ParamType:
+        """The type of what is not None."""
+        return self._inner
+
+    @property
     def name(self) -> str:
         """Both in words."""
         return f"{self._inner.name} or None"
@@ -67,6 +72,16 @@ class UnionParam(ParamType):
         super().__init__(annotation)
         self._alternatives = {alternative.tag: alternative for alternative in alternatives}
         self._none = none
+
+    @property
+    def alternatives(self) -> Sequence[ParamType]:
+        """The types of what is not None."""
+        return tuple(self._alternatives.values())
+
+    @property
+    def accepts_none(self) -> bool:
+        """Whether None is one of its values."""
+        return self._none
 
     @property
     def name(self) -> str:

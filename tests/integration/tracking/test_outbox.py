@@ -1,0 +1,237 @@
+"""The outbox: what is committed is never lost, and nothing is applied before it is committed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy.orm import Session
+
+from tests.tracked import Flight, Tracked, tracked
+from warmer import Warmer
+from warmer.core.changes import Changes
+from warmer.errors import NotTrackable, OutboxMissing
+from warmer.outbox import rows, schema
+from warmer.outbox.relay import Relay
+from warmer.outbox.schema import outbox
+from warmer.testing import ValkeyServer, wait_until
+
+JANUARY, FEBRUARY, OTHER = ("UA", 1), ("UA", 2), ("AA", 1)
+
+
+def _pending(engine: Engine) -> int:
+    with engine.connect() as connection:
+        waiting = select(func.count()).select_from(outbox).where(outbox.c.applied_at.is_(None))
+        return int(connection.execute(waiting).scalar_one())
+
+
+def _kept(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(outbox)).scalar_one())
+
+
+@contextmanager
+def _driver(engine: Engine) -> Iterator[Any]:
+    """A connection of the database's own driver, as a program without SQLAlchemy has one."""
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        with closing(sqlite3.connect(str(url.database), timeout=30)) as plain:
+            yield plain
+    else:
+        with psycopg.connect(url.set(drivername="postgresql").render_as_string(False)) as connection:
+            yield connection
+
+
+def test_applied_changes_are_marked_and_kept(made: Tracked) -> None:
+    """A commit leaves a row that is soon marked as applied, and stays for the replay window."""
+    made.gone_after(lambda s: s.execute(update(Flight).where(Flight.id == 1).values(delay=1)))
+
+    wait_until(lambda: _pending(made.engine) == 0, "the row to be marked")
+    assert _kept(made.engine) == 1
+    with made.engine.connect() as connection:
+        assert connection.execute(select(outbox.c.stamp)).scalar_one() > 0
+
+
+def test_rows_go_when_their_replay_window_is_over(made: Tracked) -> None:
+    """What was applied long enough ago is taken; what is not applied stays, however old."""
+    changes = Changes()
+    changes.add_rows("flights", None)
+    with made.engine.begin() as connection:
+        kept = rows.write(connection, made.flights.namespace, changes, own=False)
+        gone = rows.write(connection, made.flights.namespace, changes, own=False)
+        rows.mark(connection, [gone], 1)
+        connection.execute(update(outbox).values(recorded_at=text("'2001-01-01 00:00:00'")))
+        connection.execute(
+            update(outbox).where(outbox.c.id == gone).values(applied_at=text("'2001-01-01 00:00:00'"))
+        )
+
+        assert rows.prune(connection, made.flights.namespace, 86_400) == 1
+        assert [row.id for row in rows.pending(connection, made.flights.namespace, 10)] == [kept]
+
+
+def test_an_invalidation_waits_for_its_transaction(made: Tracked) -> None:
+    """Inside a transaction that has written, every kind of invalidation is made at its COMMIT."""
+    flights, delays = made.flights, made.delays
+
+    def write(session: Session) -> None:
+        session.execute(update(Flight).where(Flight.id == 99).values(delay=1))
+        assert delays.invalidate("UA", 1) == 0
+        assert made.bags.invalidate_where(flight_id=2) == 0
+        assert made.crew.invalidate_all() == 0
+        assert flights.invalidate_tags("anything") == 0
+        assert made.gone() == set()
+
+    assert made.gone_after(write) == {JANUARY, ("bags", 2), ("crew", 1), ("crew", 2), ("crew", 3)}
+
+
+def test_an_invalidation_goes_with_its_transaction(made: Tracked) -> None:
+    """What is invalidated in a transaction that is rolled back was never meant."""
+    made.fill()
+    with made.sessions() as session:
+        session.execute(update(Flight).where(Flight.id == 1).values(delay=1))
+        made.delays.invalidate("UA", 1)
+        session.rollback()
+        assert made.gone() == set()
+        made.delays.invalidate("UA", 1)
+
+    assert made.gone() == {JANUARY}
+
+
+def test_an_invalidation_in_a_transaction_that_only_reads_is_made_at_once(made: Tracked) -> None:
+    """What is invalidated while a transaction has written nothing may be about something else."""
+    made.fill()
+    with made.sessions() as session:
+        session.get_one(Flight, 1)
+        assert made.delays.invalidate("UA", 2) == 1
+
+    assert made.gone() == {FEBRUARY}
+
+
+def test_writers_without_sqlalchemy_record_their_changes(made: Tracked) -> None:
+    """A row that a driver's own connection recorded takes effect once it is committed, and relayed."""
+    made.fill()
+    old, new = {"carrier": "UA", "month": 1}, {"carrier": "UA", "month": 2}
+    with _driver(made.engine) as connection:
+        connection.cursor().execute("UPDATE flights SET month = 2 WHERE id = 1")
+        recorded = made.flights.record(connection, "flights", old=old, new=new)
+        connection.commit()
+        assert made.gone() == set()
+
+        assert made.flights.relay() == 1
+        assert made.gone() == {JANUARY, FEBRUARY}
+        made.fill()
+        assert recorded.apply()
+        assert made.gone() == {JANUARY, FEBRUARY}
+    assert _pending(made.engine) == 0
+
+
+def test_a_rolled_back_record_is_none(made: Tracked) -> None:
+    """The record is part of its writer's transaction, and goes with it."""
+    with _driver(made.engine) as connection:
+        made.flights.record(connection, Flight)
+        connection.rollback()
+
+    assert made.flights.relay() == 0
+
+
+def test_a_record_in_a_tracked_transaction_is_applied_with_it(made: Tracked) -> None:
+    """In a session it is one of its changes; a record that does not say which rows means all of them."""
+    assert made.gone_after(lambda s: made.flights.record(s, Flight, new={"carrier": "AA", "month": 1})) == {
+        OTHER
+    }
+    assert made.gone_after(lambda s: made.flights.record(s, "flights")) == {JANUARY, FEBRUARY, OTHER}
+
+
+def test_what_is_no_connection_is_refused(made: Tracked) -> None:
+    """Nothing is recorded on what can't hold a transaction, and nothing tracked that opens none."""
+    with pytest.raises(NotTrackable, match="DB-API"):
+        made.flights.record(object(), "flights")
+    with pytest.raises(NotTrackable, match="sessionmaker"):
+        made.flights.track("flights")
+
+
+def test_without_an_outbox_nothing_is_committed(made: Tracked) -> None:
+    """A transaction whose changes nobody would hear of fails before its COMMIT, and says what to do."""
+    schema.drop(made.engine)
+    with pytest.raises(OutboxMissing, match="warmer db create"), made.sessions.begin() as session:
+        session.add(Flight(carrier="UA", month=1))
+
+    with made.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Flight)) == 3
+
+
+def test_a_commit_without_redis_returns_and_is_applied_later(
+    engine: Engine, namespace: str, tmp_path: Any
+) -> None:
+    """With Redis away a commit returns, is counted, and takes effect when Redis is back, by itself."""
+    with ValkeyServer(data_dir=tmp_path / "redis") as server:
+        made = tracked(namespace, server.url, engine, invalidate_timeout=0.2, command_timeout=0.2)
+        made.fill()
+        server.pause()
+        try:
+            with made.sessions.begin() as session:
+                session.get_one(Flight, 1).delay = 4
+            assert _pending(engine) == 1
+            assert made.flights.runtime().counts.snapshot()["commits_left_to_relay"] == 1
+        finally:
+            server.resume()
+        wait_until(lambda: made.gone() == {JANUARY}, "the change to be applied", timeout_s=30)
+        wait_until(lambda: _pending(engine) == 0, "the row to be marked", timeout_s=30)
+        made.flights.close()
+
+
+def test_a_relay_leaves_rows_to_their_writers_for_a_while(made: Tracked) -> None:
+    """A row whose writer means to apply it is taken when that one has had its time."""
+    changes = Changes()
+    changes.add_rows("flights", None)
+    with made.engine.begin() as connection:
+        rows.write(connection, made.flights.namespace, changes, own=True)
+    made.flights.track(made.engine)
+    patient = Relay(made.flights)
+
+    assert patient.step() == 0
+    assert Relay(made.flights, hold_s=0).step() == 1
+    assert patient.step() == 0
+
+
+def test_older_processes_apply_what_newer_queries_depend_on(made: Tracked, redis_url: str) -> None:
+    """A process that knows nothing of a query takes its entries: what they depend on is registered."""
+    made.fill()
+    newer = Warmer(made.flights.namespace, redis_url=redis_url)
+    sessions = made.sessions
+
+    @newer.cached(ttl=600, name="by-delay", version="1", depends_on={Flight: ("delay",)})
+    def by_delay(delay: int) -> int:
+        with sessions() as session:
+            chosen = select(func.count()).select_from(Flight).where(Flight.delay == delay)
+            return int(session.scalar(chosen) or 0)
+
+    try:
+        assert (by_delay(0), by_delay(5)) == (3, 0)
+        with made.sessions.begin() as session:
+            session.get_one(Flight, 1).delay = 5
+        assert (by_delay(0), by_delay(5)) == (2, 1)
+        # Now its columns are known here, too: only what was hit goes.
+        assert by_delay(7) == 0
+        with made.sessions.begin() as session:
+            session.get_one(Flight, 1).delay = 6
+        assert (by_delay.bind(5).entry(), by_delay.bind(7).entry() is None) == (None, False)
+    finally:
+        newer.close()
+
+
+def test_changes_of_a_later_release_stay_where_they_are(made: Tracked) -> None:
+    """A row that this release can't read is left to one that can, and does not hold up the others."""
+    with made.engine.begin() as connection:
+        unreadable = {"namespace": made.flights.namespace, "own": False, "changes": '{"v":99}'}
+        connection.execute(outbox.insert().values(**unreadable))
+        made.flights.record(connection, Flight)
+    made.flights.track(made.engine)
+
+    assert made.flights.relay() == 1
+    assert _pending(made.engine) == 1

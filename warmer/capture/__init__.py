@@ -1,0 +1,1 @@
+"""Changes made through SQLAlchemy, seen where they are made. Needs SQLAlchemy, as nothing else here does."""

@@ -1,0 +1,90 @@
+"""`db`: the outbox table in the database of the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from warmer.cli.app import ACT, App, Json, app
+from warmer.cli.finding import project
+from warmer.cli.output import console, counted, print_json
+from warmer.errors import NoDatabase, OutboxMissing
+
+if TYPE_CHECKING:
+    from warmer.namespace import Warmer
+    from warmer.outbox.databases import Database
+
+db = typer.Typer(
+    help="The outbox: the table in which transactions say what they changed.", no_args_is_help=True
+)
+app.add_typer(db, name="db", rich_help_panel=ACT)
+
+
+@db.command()
+def create(application: App = None) -> None:
+    """Create the table in every database that is tracked, else in WARMER_DATABASE_URL."""
+    from warmer.outbox import schema
+
+    for database in _databases(project(application)):
+        made = schema.create(database.engine)
+        _say(database, "created" if made else "was there already")
+
+
+@db.command()
+def check(application: App = None, as_json: Json = False) -> None:
+    """Say whether the table is there and whole, and how much waits in it; exits with 1 if it is not."""
+    from warmer.outbox import rows, schema
+
+    namespace = project(application)
+    found: list[dict[str, Any]] = []
+    for database in _databases(namespace):
+        engine = database.engine
+        if not schema.exists(engine):
+            raise OutboxMissing(engine.url.render_as_string(), f"no table {schema.outbox.name}")
+        lacks = schema.lacks(engine)
+        waiting, kept = database.run(lambda connection: rows.count(connection, namespace.namespace))
+        url = engine.url.render_as_string()
+        found.append({"url": url, "lacks": lacks, "pending": waiting, "applied": kept})
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            lacks = one["lacks"]
+            state = f"lacks {', '.join(map(str, lacks))}" if lacks else "whole"
+            console.print(
+                f"{one['url']}: {state}, {one['pending']} pending, {one['applied']} applied and kept"
+            )
+    if any(one["lacks"] for one in found):
+        raise typer.Exit(1)
+
+
+@db.command()
+def drop(
+    application: App = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Also if changes in it are not applied.")] = False,
+) -> None:
+    """Drop the table with all that is in it. Tracked transactions can't commit until it is there again."""
+    from warmer.outbox import rows, schema
+
+    namespace = project(application)
+    for database in _databases(namespace):
+        if schema.exists(database.engine):
+            waiting, _ = database.run(lambda connection: rows.count(connection, namespace.namespace))
+            if waiting and not yes:
+                lost = f"{counted(waiting, 'change is', 'changes are')} not applied yet: lost with --yes"
+                raise typer.BadParameter(lost, param_hint="drop")
+        _say(database, "dropped" if schema.drop(database.engine) else "was not there")
+
+
+def _databases(namespace: Warmer) -> list[Database]:
+    found = namespace.outbox.databases()
+    if not found:
+        raise NoDatabase(namespace.namespace)
+    return found
+
+
+def _say(database: Database, what: str) -> None:
+    from warmer.outbox.schema import outbox
+
+    console.print(f"{database.engine.url.render_as_string()}: {outbox.name} {what}")

@@ -1,0 +1,36 @@
+-- apply.lua: everything that a transaction changed, at once: stamp its names, then remove what is listed under them.
+-- KEYS[1]  root
+-- ARGV[1]  life
+-- ARGV[2]  most names the fence may hold
+-- ARGV[3]  age in microseconds past which a name's stamp is let go
+-- ARGV[4]  how many dependency shapes the caller knows, on the shard that has them; "" on the others
+-- ARGV[5]  most members to remove in this call, so that no other client waits
+-- ARGV[6]  how many arguments follow before the names: pairs of a query and its stale_us; of the others it is 0
+-- ARGV[7..] those pairs, then the names
+-- returns  {"applied", now, stamp, how many values went, names that have members left...} | {"shapes", now}
+-- why      a shape that the caller does not know may belong to entries that its names would miss: it must learn it
+--          first. What is stored under a shape registered after this call was loaded after it, so it needs no removal
+if ARGV[4] ~= '' and redis.call('HLEN', root .. 'shapes') ~= tonumber(ARGV[4]) then return {'shapes', text(now)} end
+local first, stale = 7 + tonumber(ARGV[6]), {}
+for i = 7, first - 1, 2 do stale[ARGV[i]] = tonumber(ARGV[i + 1]) end
+
+local stamp = next_stamp()
+raise_fence(stamp, first, #ARGV, tonumber(ARGV[2]), tonumber(ARGV[3]))
+local left, removed, unfinished = tonumber(ARGV[5]), 0, {}
+for i = first, #ARGV do
+  local set = root .. 'members:' .. ARGV[i]
+  local count = redis.call('SCARD', set)
+  if count > left then
+    unfinished[#unfinished + 1] = ARGV[i]
+  elseif count > 0 then
+    left = left - count
+    for _, member in ipairs(redis.call('SMEMBERS', set)) do
+      -- Of an owner nothing may be served any more, whatever its query says.
+      local stale_us = string.sub(ARGV[i], 1, 2) ~= 'o:' and stale[query_of(member)] or 0
+      local went, there = remove(member, stamp, stale_us)
+      if went then removed = removed + 1 end
+      if not there then redis.call('SREM', set, member) end
+    end
+  end
+end
+return {'applied', text(now), text(stamp), removed, unpack(unfinished)}

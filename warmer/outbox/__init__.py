@@ -1,0 +1,1 @@
+"""The outbox: changes are written in the transaction that makes them, applied after it, and never lost."""

@@ -1,0 +1,78 @@
+"""Databases with an outbox: how a thread of Warmer's own gets a connection to one, whatever its engine is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
+
+from warmer.errors import DatabaseUnreachable, OutboxMissing
+
+_T = TypeVar("_T")
+
+
+class Database:
+    """One database with an outbox. engine_of: gives its engine, which may be made at the first use."""
+
+    def __init__(self, engine_of: Callable[[], Engine]) -> None:
+        self._engine_of = engine_of
+
+    @classmethod
+    def of_url(cls, url: str) -> Database:
+        """The database of a URL. Nothing is connected to."""
+        made: list[Engine] = []
+
+        def engine() -> Engine:
+            if not made:
+                made.append(create_engine(make_url(url), poolclass=NullPool))
+            return made[0]
+
+        return cls(engine)
+
+    @property
+    def engine(self) -> Engine:
+        """Its engine; of an async one, the part that speaks SQL. Raises what making it raises."""
+        return self._engine_of()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether another thread can have a connection of its own: one in memory has only the writer's."""
+        return not isinstance(self.engine.pool, StaticPool | SingletonThreadPool)
+
+    def run(self, work: Callable[[Connection], _T]) -> _T:
+        """What `work` gives, in a transaction of its own. Raises DatabaseUnreachable, OutboxMissing."""
+        engine = self.engine
+        try:
+            if engine.dialect.is_async:
+                return asyncio.run(_run_async(engine, work))
+            with engine.begin() as connection:
+                return work(connection)
+        except SQLAlchemyError as exc:
+            _raise_if_missing(engine, exc)
+            raise DatabaseUnreachable(engine.url.render_as_string(), str(exc)) from exc
+
+
+async def _run_async(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+    """In an event loop of this thread's own, and so on a connection that no other loop has."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    own = create_async_engine(engine.url, poolclass=NullPool)
+    try:
+        async with own.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await own.dispose()
+
+
+def _raise_if_missing(engine: Engine, error: SQLAlchemyError) -> None:
+    from warmer.outbox.rows import means_missing
+
+    if isinstance(error, DBAPIError) and means_missing(error):
+        raise OutboxMissing(engine.url.render_as_string(), str(error.orig)) from error
+
+
+__all__ = ["Database"]

@@ -1,0 +1,202 @@
+"""A process's part in the outbox: it applies its own changes after COMMIT, and marks them behind its back.
+
+Marking is a transaction of its own, so it is done on a thread, many rows at a time. A process that dies
+before it leaves rows that the relay applies once more, which does no harm.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from warmer.core.changes import Changes
+from warmer.errors import ServerError
+from warmer.outbox.applying import Applying
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from warmer.namespace import Warmer
+    from warmer.outbox.databases import Database
+
+log = logging.getLogger("warmer")
+
+#: Applied rows wait so long to be marked, and so long again after a failure.
+MARK_EVERY_S, RETRY_S = 0.2, 1.0
+#: What can't be marked is not remembered for ever: the relay will find it.
+MOST_WAITING = 10_000
+
+
+class Outbox:
+    """One namespace's outbox, as one process sees it."""
+
+    def __init__(self, namespace: Warmer) -> None:
+        self._namespace = namespace
+        self._tracked: list[Database] = []
+        self._named: Database | None = None
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """In a forked child: what the parent meant to mark, it marks itself."""
+        self._lock = threading.Lock()
+        self._waiting: dict[Database, list[tuple[int, int]]] = {}
+        self._left = False
+        self._thread: threading.Thread | None = None
+        self._wake, self._stop = threading.Event(), threading.Event()
+
+    # -- the databases
+
+    def add(self, database: Database) -> None:
+        """A tracked database: its outbox is this process's business, too."""
+        self._tracked.append(database)
+
+    def databases(self) -> list[Database]:
+        """Every database that is known to have an outbox: what is tracked, else what `database_url` names."""
+        url = self._namespace.settings.database_url
+        if self._tracked:
+            return self._once_each()
+        if url is None:
+            return []
+        if self._named is None:
+            from warmer.outbox.databases import Database
+
+            self._named = Database.of_url(url)
+        return [self._named]
+
+    def _once_each(self) -> list[Database]:
+        found: dict[Engine, Database] = {}
+        for database in self._tracked:
+            try:
+                found.setdefault(database.engine, database)
+            except Exception as exc:  # noqa: BLE001 - making it is the project's own business
+                log.debug("a tracked database can't be had: %s", exc)
+        return list(found.values())
+
+    # -- after COMMIT
+
+    def apply(self, changes: Changes) -> Applying | None:
+        """Apply changes that are committed. Never raises: what fails is logged and left to the relay."""
+        try:
+            applying = self.applying(changes)
+            applying.run()
+        except Exception as exc:  # the transaction is committed: its caller must learn that, and no more
+            unexpected = None if isinstance(exc, ServerError) else exc
+            log.warning("a commit's invalidation is left to the relay: %s", exc, exc_info=unexpected)
+            self._count("commits_left_to_relay")
+            self._leave()
+            return None
+        self._count("commits_applied")
+        return applying
+
+    def applying(self, changes: Changes) -> Applying:
+        """The application of changes within `invalidate_timeout`, not begun."""
+        settings = self._namespace.settings
+        stale_us = {
+            name: reading.options.stale_us
+            for name, reading in list(self._namespace.readings.items())
+            if reading.options.stale_us
+        }
+        return Applying(self._namespace.runtime(), changes, stale_us, settings.invalidate_timeout)
+
+    def applied(self, database: Database, row: int, stamp: int) -> None:
+        """A row of this process's own is applied: have it marked."""
+        with self._lock:
+            waiting = self._waiting.setdefault(database, [])
+            if len(waiting) < MOST_WAITING:
+                waiting.append((row, stamp))
+        self._start()
+
+    def _leave(self) -> None:
+        self._left = True
+        self._start()
+
+    def _count(self, event: str) -> None:
+        try:
+            self._namespace.runtime().counts.add(event)
+        except ServerError:  # a server that refuses this process counts nothing for it
+            return
+
+    # -- behind
+
+    def flush(self) -> bool:
+        """Mark what waits for it; whether that worked."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        worked = True
+        for database, rows in waiting.items():
+            try:
+                self._mark(database, rows)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the relay makes up for it
+                log.debug("applied rows of the outbox are not marked yet: %s", exc)
+                with self._lock:
+                    self._waiting.setdefault(database, []).extend(rows)
+                worked = False
+        return worked
+
+    def _mark(self, database: Database, rows: list[tuple[int, int]]) -> None:
+        from warmer.outbox.rows import mark
+
+        if database.reachable:
+            ids, stamp = [row for row, _ in rows], max(stamp for _, stamp in rows)
+            database.run(lambda connection: mark(connection, ids, stamp))
+
+    def _start(self) -> None:
+        self._wake.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._keep, args=(self._stop,), name="warmer-outbox", daemon=True
+                    )
+                    self._thread.start()
+                    atexit.register(self._at_exit, os.getpid())
+
+    def _at_exit(self, pid: int) -> None:
+        if os.getpid() == pid:
+            self.flush()
+
+    def close(self) -> None:
+        """Mark what waits for it, and end the thread; what can't be marked now is the relay's."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stop.set()
+            self._wake.set()
+            thread.join(RETRY_S)
+            self._stop = threading.Event()
+        self.flush()
+
+    def _keep(self, stop: threading.Event) -> None:
+        """Mark what is applied, and apply what was left, as long as the process lives."""
+        relay: Callable[[], int] | None = None
+        while not stop.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            if stop.wait(MARK_EVERY_S):
+                return
+            worked = self.flush()
+            if self._left:
+                relay = relay or self._relay()
+                worked = self._retry(relay) and worked
+            if not worked:
+                stop.wait(RETRY_S)
+                self._wake.set()
+
+    def _retry(self, relay: Callable[[], int]) -> bool:
+        self._left = False
+        try:
+            relay()
+        except Exception as exc:  # noqa: BLE001 - it is tried until it works
+            log.debug("what is left in the outbox can't be applied yet: %s", exc)
+            self._left = True
+            return False
+        return True
+
+    def _relay(self) -> Callable[[], int]:
+        from warmer.outbox.relay import Relay
+
+        return Relay(self._namespace, hold_s=0.0).step

@@ -1,0 +1,100 @@
+"""The relay: applies what writers have left in the outbox, and takes rows whose replay window is over.
+
+Any number of relays may run. One that dies between applying and marking leaves rows that are applied again,
+which does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from warmer.core.changes import Changes
+from warmer.outbox import rows
+from warmer.outbox.databases import Database
+
+if TYPE_CHECKING:
+    from warmer.namespace import Warmer
+
+log = logging.getLogger("warmer")
+
+#: Rows a look; a full one is followed by another.
+BATCH = 500
+#: A writer marks its own rows within this after it has applied them.
+MARKED_WITHIN_S = 2.0
+PRUNE_EVERY_S = 60.0
+
+
+class Relay:
+    """What one relay remembers between its steps.
+
+    hold_s: how long a row is left to its writer, from when this relay first saw it; by default as long as
+    that one may take.
+    """
+
+    def __init__(self, namespace: Warmer, hold_s: float | None = None) -> None:
+        self._namespace = namespace
+        self._hold_s = namespace.settings.invalidate_timeout + MARKED_WITHIN_S if hold_s is None else hold_s
+        self._seen: dict[Database, dict[int, float]] = {}
+        self._prune_at = 0.0
+
+    def step(self) -> int:
+        """Apply what is pending in every database that is known; how many rows that were.
+
+        Raises DatabaseUnreachable, OutboxMissing, ServerError: nothing is lost, the next step tries again.
+        """
+        applied = 0
+        for database in self._namespace.outbox.databases():
+            if not database.reachable:
+                continue
+            while True:
+                done, full = database.run(partial(self._look, database))
+                applied += done
+                if not full:
+                    break
+            if time.monotonic() >= self._prune_at:
+                database.run(self._prune)
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_EVERY_S
+        return applied
+
+    def _look(self, database: Database, connection: Connection) -> tuple[int, bool]:
+        """Apply one batch; how many rows, and whether there may be more at once."""
+        found = rows.pending(connection, self._namespace.namespace, BATCH)
+        ripe = self._ripe(self._seen.setdefault(database, {}), found)
+        changes, ids = Changes(), []
+        for row in ripe:
+            try:
+                changes.merge(Changes.read(row.changes))
+            except ValueError as exc:
+                log.error("row %d of the outbox stays where it is: %s", row.id, exc)  # noqa: TRY400
+            else:
+                ids.append(row.id)
+        if not ids:
+            return 0, False
+        applying = self._namespace.outbox.applying(changes)
+        applying.run()
+        rows.mark(connection, ids, applying.stamp)
+        self._namespace.runtime().counts.add("outbox_rows_relayed", len(ids))
+        return len(ids), len(found) == BATCH
+
+    def _ripe(self, seen: dict[int, float], found: Sequence[rows.Row]) -> list[rows.Row]:
+        """Those that nobody means to apply, and those that their writers had time enough for."""
+        now, ripe = time.monotonic(), []
+        there: dict[int, float] = {}
+        for row in found:
+            since = there[row.id] = seen.get(row.id, now)
+            if not row.own or now - since >= self._hold_s:
+                ripe.append(row)
+        seen.clear()
+        seen.update(there)
+        return ripe
+
+    def _prune(self, connection: Connection) -> int:
+        keep_s = self._namespace.settings.replay_window
+        return rows.prune(connection, self._namespace.namespace, keep_s)

@@ -1,0 +1,93 @@
+"""Dependency shapes: which columns every process's queries depend on, as all processes know it through Redis.
+
+A process registers its own before its first load, so that whoever applies a change later computes the names
+of its entries, too. What was learned is never forgotten: a server that lost its data is told again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from warmer.core.changes import RowShape
+from warmer.core.keyspace import keyspace
+
+if TYPE_CHECKING:
+    from warmer.store.operations import Store
+
+log = logging.getLogger("warmer")
+
+
+class Shapes:
+    """The shapes that this process knows: its own, and what others have registered."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._key = keyspace(store.namespace, 0).shapes
+        self._lock = threading.Lock()
+        self._own: set[RowShape] = set()
+        self._unregistered: set[RowShape] = set()
+        self._by_table: dict[str, tuple[RowShape, ...]] = {}
+        self.count = -1  # how many are registered, as far as we know; -1: never asked
+
+    def declare(self, shapes: Iterable[RowShape]) -> None:
+        """These are this process's own. Does no I/O."""
+        with self._lock:
+            new = set(shapes) - self._own
+            self._own |= new
+            self._unregistered |= new
+            self._learn(new)
+
+    def by_table(self) -> Mapping[str, Sequence[RowShape]]:
+        """Every shape known, by table."""
+        return self._by_table
+
+    def columns_of(self, table: str) -> tuple[str, ...]:
+        """The columns of a table that some query depends on, in a fixed order."""
+        shapes = self._by_table.get(table, ())
+        return tuple(sorted({column for shape in shapes for column, _ in shape.columns}))
+
+    def register(self) -> None:
+        """Tell the server of this process's own, if it has not been told. Raises ServerError."""
+        if not self._unregistered:
+            return
+        with self._lock:
+            telling = set(self._unregistered)
+        if telling:
+            now = f"{self._store.now_us():.0f}"
+            pairs = [part for shape in sorted(telling, key=RowShape.text) for part in (shape.text(), now)]
+            self._store.command("HSET", self._key, *pairs)
+        with self._lock:
+            self._unregistered -= telling
+
+    def fetch(self) -> None:
+        """Learn what others have registered. Raises ServerError."""
+        self.register()
+        fields = self._store.command("HKEYS", self._key)
+        found = set()
+        for text in fields:
+            try:
+                found.add(RowShape.read(text.decode()))
+            except ValueError:
+                log.warning("%s in %s is no dependency shape of this release", text, self._key)
+        with self._lock:
+            self._learn(found)
+            self.count = len(fields)
+
+    def look(self) -> None:
+        """Learn those of others once; tell a server that has lost them of ours again. Raises ServerError."""
+        if self.count < 0:
+            self.fetch()
+        if self._own and int(self._store.command("HLEN", self._key)) < len(self._own):
+            with self._lock:
+                self._unregistered |= self._own
+            self.register()
+
+    def _learn(self, shapes: Iterable[RowShape]) -> None:
+        known = {shape for some in self._by_table.values() for shape in some} | set(shapes)
+        by_table: dict[str, list[RowShape]] = {}
+        for shape in sorted(known, key=RowShape.text):
+            by_table.setdefault(shape.table, []).append(shape)
+        self._by_table = {table: tuple(some) for table, some in by_table.items()}
