@@ -65,10 +65,7 @@ def declare(
     _check_resources(fn, query, resources)
     params = read_params(fn, query, tuple(resources))
     owner = _scope(query, scope, params, settings)
-    # Compressed, a secret's length would tell how much of it is repeated by what else is in the value.
-    over = settings.max_value_bytes if checked.sensitive else settings.compress_over
-    limits = (over, settings.max_value_bytes)
-    codec = Codec(_result_of(fn, query), query, *limits, digested=not checked.sensitive)
+    codec = _codec(fn, query, settings, sensitive=checked.sensitive)
     version = version or codec.type_digest
     keys = KeyFactory(settings.namespace, settings.shards, query, version, params.signature, params.types)
     dependencies = _dependencies(query, params, depends_on, tags, owner)
@@ -86,6 +83,12 @@ def declare(
         batch,
         _sealer(query, sensitive=checked.sensitive, scoped=owner is not None, settings=settings),
     )
+
+
+def _codec(fn: Callable[..., Any], query: str, settings: Settings, *, sensitive: bool) -> Codec:
+    # Compressed, a secret's length would tell how much of it is repeated by what else is in the value.
+    over = settings.max_value_bytes if sensitive else settings.compress_over
+    return Codec(_result_of(fn, query), query, over, settings.max_value_bytes, digested=not sensitive)
 
 
 def _sealer(query: str, *, sensitive: bool, scoped: bool, settings: Settings) -> Sealer | None:

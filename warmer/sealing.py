@@ -49,42 +49,44 @@ class Sealer:
             raise MissingExtra("cryptography", "sealed", "the setting seal_key") from missing
         self._cipher: type[AESGCM] = AESGCM
         self.refused: type[Exception] = InvalidTag
-        self._keys: dict[bytes, bytes] = {}
+        # By its id what each key derives from; keyed once, as that costs more than all the rest.
+        self._derive: dict[bytes, blake2b] = {}
         for key in keys:
-            self._keys.setdefault(_derived(key, b"warmer key id", b"")[:_ID_SIZE], key)
-        self.first = next(iter(self._keys))
+            key_id = _keyed(key, b"warmer key id").digest()[:_ID_SIZE]
+            self._derive.setdefault(key_id, _keyed(key, b"warmer seal"))
+        self.first = next(iter(self._derive))
+        self._digest = _keyed(keys[0], b"warmer digest")
 
     def of_entry(self, key: bytes, owner: bytes) -> EntrySeal:
         """What seals and opens one entry. key: its Redis key; owner: its owner's digest, 8 bytes."""
-        return EntrySeal(self, owner + key)
+        return EntrySeal(self, owner, key)
 
-    def cipher(self, key_id: bytes, entry: bytes) -> AESGCM | None:
+    def cipher(self, key_id: bytes, owner: bytes, key: bytes) -> AESGCM | None:
         """The entry's cipher under the key of this id; None if there is no such key."""
-        key = self._keys.get(key_id)
-        return None if key is None else self._cipher(_derived(key, b"warmer seal", entry))
+        keyed = self._derive.get(key_id)
+        return None if keyed is None else self._cipher(_derived(keyed, owner, key))
 
-    def digest(self, entry: bytes, raw: bytes) -> bytes:
+    def digest(self, owner: bytes, key: bytes, raw: bytes) -> bytes:
         """What stands for a result of the entry, to nobody without the key. DIGEST_SIZE bytes."""
-        key = _derived(self._keys[self.first], b"warmer digest", entry)
-        return blake2b(raw, key=key, digest_size=DIGEST_SIZE).digest()
+        return blake2b(raw, key=_derived(self._digest, owner, key), digest_size=DIGEST_SIZE).digest()
 
 
 class EntrySeal:
     """The seal of one entry."""
 
-    __slots__ = ("_entry", "_sealer")
+    __slots__ = ("_key", "_owner", "_sealer")
 
-    def __init__(self, sealer: Sealer, entry: bytes) -> None:
-        self._sealer, self._entry = sealer, entry
+    def __init__(self, sealer: Sealer, owner: bytes, key: bytes) -> None:
+        self._sealer, self._owner, self._key = sealer, owner, key
 
     def digest(self, raw: bytes) -> bytes:
         """In place of a plain digest, by which who reads Redis could confirm a guess."""
-        return self._sealer.digest(self._entry, raw)
+        return self._sealer.digest(self._owner, self._key, raw)
 
     def seal(self, stated: bytes, body: bytes) -> bytes:
         """The body, sealed. stated: what stands before it in the clear; what it opens with, only."""
         key_id, nonce = self._sealer.first, os.urandom(_NONCE_SIZE)
-        cipher = self._sealer.cipher(key_id, self._entry)
+        cipher = self._sealer.cipher(key_id, self._owner, self._key)
         assert cipher is not None, "the first key is there"
         return key_id + nonce + cipher.encrypt(nonce, body, stated)
 
@@ -93,7 +95,7 @@ class EntrySeal:
         if len(sealed) < OVERHEAD:
             raise EntryNotOpened(f"it is sealed, and has {len(sealed)} bytes of at least {OVERHEAD}")
         nonce_ends = _ID_SIZE + _NONCE_SIZE
-        cipher = self._sealer.cipher(bytes(sealed[:_ID_SIZE]), self._entry)
+        cipher = self._sealer.cipher(bytes(sealed[:_ID_SIZE]), self._owner, self._key)
         if cipher is None:
             raise EntryNotOpened("it is sealed by a key that is not among those of seal_key")
         try:
@@ -104,5 +106,13 @@ class EntrySeal:
             ) from None
 
 
-def _derived(key: bytes, purpose: bytes, of: bytes) -> bytes:
-    return blake2b(of, key=key, person=purpose, digest_size=KEY_SIZE).digest()
+def _keyed(key: bytes, purpose: bytes) -> blake2b:
+    return blake2b(key=key, person=purpose, digest_size=KEY_SIZE)
+
+
+def _derived(keyed: blake2b, owner: bytes, key: bytes) -> bytes:
+    """A key of one entry. Owners are of one length, so owner and key can be joined in one way only."""
+    hashed = keyed.copy()
+    hashed.update(owner)
+    hashed.update(key)
+    return hashed.digest()
