@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Collection, Mapping
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from warmer.core.keys import KeyFactory
 from warmer.core.signature import Params, read_params
@@ -15,6 +15,7 @@ from warmer.dependencies import Dependencies, read_dependencies
 from warmer.errors import (
     IdentityUnscoped,
     InvalidOption,
+    SealKeyMissing,
     UnstorableResult,
     UnsupportedSignature,
     did_you_mean,
@@ -26,6 +27,9 @@ from warmer.options import MISSES, Options, one_of, read_soft_timeout, read_ttl,
 from warmer.reading import Reading
 from warmer.runtime.process import Runtime
 from warmer.settings import Settings
+
+if TYPE_CHECKING:
+    from warmer.sealing import Sealer
 
 
 class Public:
@@ -61,8 +65,7 @@ def declare(
     _check_resources(fn, query, resources)
     params = read_params(fn, query, tuple(resources))
     owner = _scope(query, scope, params, settings)
-    limits = (settings.compress_over, settings.max_value_bytes)
-    codec = Codec(_result_of(fn, query), query, *limits, digested=not checked.sensitive)
+    codec = _codec(fn, query, settings, sensitive=checked.sensitive)
     version = version or codec.type_digest
     keys = KeyFactory(settings.namespace, settings.shards, query, version, params.signature, params.types)
     dependencies = _dependencies(query, params, depends_on, tags, owner)
@@ -78,7 +81,27 @@ def declare(
         dict(resources),
         runtime_of,
         batch,
+        _sealer(query, sensitive=checked.sensitive, scoped=owner is not None, settings=settings),
     )
+
+
+def _codec(fn: Callable[..., Any], query: str, settings: Settings, *, sensitive: bool) -> Codec:
+    # Compressed, a secret's length would tell how much of it is repeated by what else is in the value.
+    over = settings.max_value_bytes if sensitive else settings.compress_over
+    return Codec(_result_of(fn, query), query, over, settings.max_value_bytes, digested=not sensitive)
+
+
+def _sealer(query: str, *, sensitive: bool, scoped: bool, settings: Settings) -> Sealer | None:
+    """What seals its entries: where there is a key, what is private, and what is sensitive always."""
+    if settings.seal_key is None:
+        if sensitive:
+            raise SealKeyMissing(query)
+        return None
+    if not (sensitive or scoped):
+        return None
+    from warmer.sealing import Sealer
+
+    return Sealer(settings.seal_key)
 
 
 def read_options(query: str, given: Mapping[str, Any]) -> Options:

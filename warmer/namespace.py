@@ -164,7 +164,8 @@ class Warmer:
         "wait" · "raise". batch: loads what a `get_many` misses: batch(*resources, [(param, ...), ...]) gives
         a list of results in that order, an exception for one that failed. wait: for another's load. timeout:
         of a load. soft_timeout: how long the reader of a stale entry waits for a fresh one (0: not at all, it
-        is refreshed behind the reader). early: beta of XFetch, 0 is off. sensitive: never to HTTP caches.
+        is refreshed behind the reader). early: beta of XFetch, 0 is off. sensitive: never near, never to HTTP
+        caches, sealed (needs the setting seal_key).
         browser_max_age: how long a browser may show it without asking.
         near: for how long this process may serve a copy of its own; see docs/howto/near-copies.md.
 

@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, Times, read_times
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.params import Misfit
-from warmer.core.payload import front_of
+from warmer.core.payload import Seal, front_of
 from warmer.core.values import Codec
 from warmer.dependencies import Dependencies, Names
 from warmer.driving import Steps, Within
 from warmer.entry import Entry, EntryState
-from warmer.errors import CacheMiss, CorruptEntry, IdentityRefused, ParamError, ServerError, WarmerError
+from warmer.errors import (
+    CacheMiss,
+    CorruptEntry,
+    EntryNotOpened,
+    IdentityRefused,
+    ParamError,
+    ServerError,
+    WarmerError,
+)
 from warmer.found.reads import Reads
 from warmer.options import Options
 from warmer.runtime.contract import Outcome, Reader
@@ -26,6 +34,7 @@ from warmer.store.operations import Found
 
 if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
+    from warmer.sealing import Sealer
 
 R = TypeVar("R")
 Args = tuple[Any, ...]
@@ -68,6 +77,7 @@ class Reading(Generic[R]):
     resources: Mapping[str, Callable[[], Any]]
     runtime_of: Callable[[], Runtime]
     batch: Callable[..., Any] | None = None
+    sealer: Sealer | None = None
     scoped: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,17 +128,23 @@ class Reading(Generic[R]):
         if self._is_foreign(owner, args):
             self._note_foreign(runtime)
             return Missed(int(stamp))
+        seal = None if self.sealer is None else self.sealer.of_entry(key, owner)
         try:
-            value = self.codec.decode(flags & ~INVALIDATED, blob, HEADER_SIZE)
-        except CorruptEntry:
-            self._note_corrupt(runtime)
+            value = self.codec.decode(flags & ~INVALIDATED, blob, HEADER_SIZE, seal)
+        except CorruptEntry as broken:
+            self._note_corrupt(runtime, broken)
             return Missed(int(stamp))
         runtime.tallies.add(key, self.options)
         return value
 
-    def _note_corrupt(self, runtime: Runtime) -> None:
-        text = "an entry of %s can't be read; it is loaded anew"
-        runtime.incidents.note("corrupt_entries", text, self.name, about=self.name)
+    def _note_corrupt(self, runtime: Runtime, broken: CorruptEntry | None = None) -> None:
+        kind, text = "corrupt_entries", "an entry of %s can't be read; it is loaded anew"
+        if isinstance(broken, EntryNotOpened):
+            kind, text = (
+                "unopened_entries",
+                f"an entry of %s is not served: {broken.reason}; it is loaded anew",
+            )
+        runtime.incidents.note(kind, text, self.name, about=self.name)
 
     def _note_foreign(self, runtime: Runtime) -> None:
         text = "under a key of %s is another owner's value; it is not served"
@@ -229,9 +245,21 @@ class Reading(Generic[R]):
         """The digest of the entry's owner."""
         return self.dependencies.owner_of(params)
 
-    def encode(self, value: Any, found: Collection[str] = ()) -> tuple[int, bytes]:
-        """Flags and payload of a value, with the names that its load found."""
-        return self.codec.encode(value, found)
+    @property
+    def is_private(self) -> bool:
+        """Whether what it loads, and what errors quote of that, is not for everybody who runs the system."""
+        return self.options.sensitive or self.dependencies.scope is not None
+
+    def seal_of(self, key: bytes, owner: bytes) -> Seal | None:
+        """What seals and opens the entry of this key and this digest of an owner; None: it is not sealed."""
+        return None if self.sealer is None else self.sealer.of_entry(key, owner)
+
+    def encode(
+        self, value: Any, entry: EntryKey, params: Mapping[str, Any], found: Collection[str] = ()
+    ) -> tuple[int, bytes]:
+        """Flags and payload of an entry's value, with the names that its load found."""
+        seal = self.seal_of(entry.key.encode(), self.owner_of(params))
+        return self.codec.encode(value, found, seal)
 
     def call(self, params: Mapping[str, Any]) -> Any:
         """Run the function, with its resources opened: the value, or a coroutine of it.

@@ -45,7 +45,8 @@ class Writing(Generic[R]):
         """
         if not self._open:
             raise NothingToPut(self._reading.name)
-        self._value = self._reading.encode(value)
+        reading = self._reading
+        self._value = reading.encode(value, reading.entry(self._args), reading.params(self._args))
 
     def __enter__(self) -> Self:
         """Take the stamp. With Redis away, the value will not be stored, and the end has to tell."""

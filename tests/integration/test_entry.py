@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.seal_keys import KEY
 from warmer import Entry, Query, Warmer
 from warmer.testing import Clock
 
@@ -60,13 +61,15 @@ def test_the_etag_outlasts_an_invalidation_and_a_change_back(results: Results) -
     assert results.query.read(3).etag == first.etag
 
 
-def test_a_sensitive_result_has_no_etag(flights: Warmer) -> None:
+def test_a_sensitive_result_has_no_etag(namespace: str, redis_url: str) -> None:
     """Whoever can read Redis must not be able to confirm a guess at it."""
+    flights = Warmer(namespace, redis_url=redis_url, seal_key=KEY)
     results = Results(flights, sensitive=True)
 
     assert results.query.read(3).etag is None
     assert results.query.read(3).etag is None
     assert results.query.read(3).value == ["UA"]
+    flights.close()
 
 
 def test_an_entry_says_how_long_it_is_good(results: Results, clock: Clock) -> None:

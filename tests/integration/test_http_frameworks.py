@@ -17,6 +17,7 @@ from fastapi.responses import StreamingResponse
 from flask import Flask, jsonify, session
 from starlette.middleware.sessions import SessionMiddleware
 
+from tests.seal_keys import KEY
 from warmer import Warmer
 from warmer.errors import HeadersSent, IdentityRefused
 from warmer.http import Purger, aread, flask, read
@@ -63,7 +64,7 @@ class Nowhere(Purger):
 @pytest.fixture
 def shop(namespace: str, redis_url: str) -> Iterator[Shop]:
     """The shop, with a shared cache that is purged."""
-    flights = Warmer(namespace, redis_url=redis_url, purger=Nowhere())
+    flights = Warmer(namespace, redis_url=redis_url, purger=Nowhere(), seal_key=KEY)
     yield Shop(flights)
     flights.close()
 

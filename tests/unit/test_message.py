@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.seal_keys import KEY
 from warmer import Query, Warmer
 from warmer.errors import KeyDigested, NotAKey, NotAMessage
 from warmer.store.operations import Claim
@@ -141,8 +142,9 @@ def test_odd_text_is_shown_on_one_line(boards: Query[[str, int], int], origin: s
     assert shown_call(boards._reading, boards.bind(origin, 3).entry_key.params) == shown
 
 
-def test_private_params_are_not_shown(flights: Warmer) -> None:
+def test_private_params_are_not_shown() -> None:
     """The params of a query that is scoped or sensitive are masked."""
+    flights = Warmer("watching", seal_key=KEY)
 
     @flights.cached(ttl=60, name="watching.watch_list", scope="user_id")
     def watch_list(user_id: int, page: int) -> int:

@@ -135,7 +135,7 @@ def _show_entry(report: EntryReport) -> None:
         table.add_row("fresh for", _left(report.fresh_for_s))
         table.add_row("served for", _left(report.served_for_s))
         table.add_row("load cost", seconds(report.cost_s))
-        table.add_row("size", f"{report.bytes} bytes with header")
+        table.add_row("size", f"{report.bytes} bytes with header" + (", sealed" if report.sealed else ""))
     table.add_row("due in", "not kept warm" if report.due_in_s is None else _left(report.due_in_s, "due now"))
     for name, ago_s in report.names.items():
         kind, _, rest = name.partition(":")

@@ -3,7 +3,8 @@
     offset 0  CRC-32 of all that follows, 4 bytes, little-endian
            4  the result's digest, 8 bytes (flag DIGESTED)
               the names that the load found: their size, 4 bytes, and a MessagePack array (flag NAMED)
-              the value in MessagePack, or (flag COMPRESSED) one zstd frame of it
+              the value in MessagePack, or (flag COMPRESSED) one zstd frame of it, or either (flag SEALED)
+              in a seal, see warmer.sealing
 
 The checksum begins with the two flags that say how this is laid out, so that a flipped one shows. The digest
 is of the encoded value before compression: two loads that found the same result have the same digest,
@@ -11,6 +12,10 @@ whoever ran them.
 
 The checksum is what makes a changed byte a miss and never a wrong value: MessagePack alone would read a
 flipped bit in a string as another string. It costs 2 us of a 2.4 kB value's 70 us of decoding.
+
+A seal authenticates what stands before the value, which is in the clear: names are there for anybody anyway,
+as an invalidation must find them, and the digest of a sealed result is made with its key. Who has to find a
+seal takes a value without one for a miss: else who can write to Redis would just leave it out.
 """
 
 from __future__ import annotations
@@ -19,19 +24,33 @@ import threading
 from collections.abc import Collection
 from hashlib import blake2b
 from struct import Struct
+from typing import Protocol
 from zlib import crc32
 
 import zstandard
 from msgspec import MsgspecError, msgpack
 
-from warmer.core.header import COMPRESSED, DIGESTED, HEADER_SIZE, NAMED, SEALED
-from warmer.errors import CorruptEntry
+from warmer.core.header import COMPRESSED, DIGESTED, FORMAT, HEADER_SIZE, NAMED, SEALED
+from warmer.errors import CorruptEntry, EntryNotOpened
 
 CHECKSUM_SIZE = 4
 #: Chance gives two different results one digest once in 10**19. It is no seal against who makes the rows.
 DIGEST_SIZE = 8
 #: Compression is in the worker, decompression in the readers: level 3 is where zstd's ratio curve flattens.
 LEVEL = 3
+
+
+class Seal(Protocol):
+    """What seals and opens one entry. stated: what stands before the body, and is not hidden by it."""
+
+    def digest(self, raw: bytes) -> bytes:
+        """What stands for an encoded result; DIGEST_SIZE bytes."""
+
+    def seal(self, stated: bytes, body: bytes) -> bytes:
+        """The body, sealed."""
+
+    def open(self, stated: bytes, sealed: memoryview) -> bytes:
+        """The body again. Raises EntryNotOpened."""
 
 
 class _Decompressor(threading.local):
@@ -46,6 +65,8 @@ _CHECKSUM = Struct("<I")
 _read_checksum = _CHECKSUM.unpack_from
 _SIZE = Struct("<I")
 _LAYOUT = DIGESTED | NAMED
+# Known when the payload is made; the others of a header are the commit's.
+_SEALED_WITH = COMPRESSED | DIGESTED | NAMED | SEALED
 _read_names = msgpack.Decoder(tuple[str, ...]).decode
 
 
@@ -55,7 +76,11 @@ def digest(raw: bytes) -> bytes:
 
 
 def pack(
-    raw: bytes, compress_over_bytes: int, digest: bytes = b"", names: Collection[str] = ()
+    raw: bytes,
+    compress_over_bytes: int,
+    digest: bytes = b"",
+    names: Collection[str] = (),
+    seal: Seal | None = None,
 ) -> tuple[int, bytes]:
     """The flags and the payload of an encoded value; compressed when longer than the bound and if it shrinks.
 
@@ -72,6 +97,9 @@ def pack(
     if names:
         listed = msgpack.encode(sorted(names))
         flags, front = flags | NAMED, front + _SIZE.pack(len(listed)) + listed
+    if seal is not None:
+        flags |= SEALED
+        body = seal.seal(_stated(flags, front), body)
     body = front + body
     return flags, _CHECKSUM.pack(crc32(body, flags & _LAYOUT)) + body
 
@@ -102,12 +130,18 @@ def names_in(front: bytes) -> tuple[str, ...]:
 
 
 def unpack(
-    flags: int, payload: bytes | bytearray | memoryview, limit_bytes: int, offset: int = 0
+    flags: int,
+    payload: bytes | bytearray | memoryview,
+    limit_bytes: int,
+    offset: int = 0,
+    seal: Seal | None = None,
 ) -> memoryview | bytes:
-    """The encoded value in a payload (from `offset` on), without a copy unless it is compressed.
+    """The encoded value in a payload (from `offset` on), without a copy unless it is compressed or sealed.
 
-    Raises CorruptEntry when the checksum differs, the frame is broken, or the frame says that it holds more
-    than `limit_bytes` (nothing is allocated for it then).
+    seal: what opens it; with one, only what it opens is read, and without one, only what is not sealed.
+    Raises EntryNotOpened where these differ, or it does not open. Raises CorruptEntry when the checksum
+    differs, the frame is broken, or the frame says that it holds more than `limit_bytes` (nothing is
+    allocated for it then).
     """
     body = memoryview(payload)[offset + CHECKSUM_SIZE :]
     if (
@@ -119,11 +153,23 @@ def unpack(
         body = body[DIGEST_SIZE:]
     if flags & NAMED:
         body = _past_names(body)
-    if flags & (COMPRESSED | SEALED):
-        if flags & SEALED:
-            raise CorruptEntry("it is sealed, and this process has no key for it")
-        return _decompress(body, limit_bytes)
-    return body
+    opened: memoryview | bytes = body
+    if seal is not None or flags & SEALED:
+        front = bytes(payload[offset + CHECKSUM_SIZE : len(payload) - len(body)])
+        opened = _opened(flags, front, body, seal)
+    return _decompress(opened, limit_bytes) if flags & COMPRESSED else opened
+
+
+def _opened(flags: int, front: bytes, body: memoryview, seal: Seal | None) -> bytes:
+    if seal is None:
+        raise EntryNotOpened("it is sealed, and this process has no key for it")
+    if not flags & SEALED:
+        raise EntryNotOpened("it is not sealed, as what is private must be since there is a key")
+    return seal.open(_stated(flags, front), body)
+
+
+def _stated(flags: int, front: bytes) -> bytes:
+    return bytes((FORMAT, flags & _SEALED_WITH)) + front
 
 
 def _past_names(body: memoryview) -> memoryview:
@@ -133,7 +179,7 @@ def _past_names(body: memoryview) -> memoryview:
     return body[_SIZE.size + size :]
 
 
-def _decompress(frame: memoryview, limit_bytes: int) -> bytes:
+def _decompress(frame: memoryview | bytes, limit_bytes: int) -> bytes:
     try:
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= limit_bytes:

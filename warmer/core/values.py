@@ -88,8 +88,10 @@ class Codec:
         self._ordered = msgpack.Encoder(enc_hook=hook, order="deterministic").encode if unordered else None
         self._decode = msgpack.Decoder(unalias(annotation), dec_hook=models.load).decode
 
-    def encode(self, value: Any, names: Collection[str] = ()) -> tuple[int, bytes]:
-        """The flags and the payload of a value, with the names that its load found.
+    def encode(
+        self, value: Any, names: Collection[str] = (), seal: payload.Seal | None = None
+    ) -> tuple[int, bytes]:
+        """The flags and the payload of a value, with the names that its load found; sealed, if there is one.
 
         Raises ResultNotStorable when the value is not exactly what the annotation says, and ResultTooLarge.
         What is returned can be decoded: it has been, here, where it costs no reader anything.
@@ -99,25 +101,36 @@ class Codec:
             raise ResultTooLarge(self.where, len(raw), self._limit_bytes)
         self._check(value)
         self._read_back(raw, value)
-        digest = payload.digest(self._in_order(value, raw)) if self._digested else b""
-        return payload.pack(raw, self._compress_over_bytes, digest, names)
+        sign = payload.digest if seal is None else seal.digest
+        digest = sign(self._in_order(value, raw)) if self._digested else b""
+        return payload.pack(raw, self._compress_over_bytes, digest, names, seal)
 
-    def decode(self, flags: int, stored: bytes | bytearray | memoryview, offset: int = 0) -> Any:
+    def decode(
+        self,
+        flags: int,
+        stored: bytes | bytearray | memoryview,
+        offset: int = 0,
+        seal: payload.Seal | None = None,
+    ) -> Any:
         """The value in a payload (which begins at `offset`), of the annotated type.
 
         Raises CorruptEntry, and nothing else.
         """
-        raw = payload.unpack(flags, stored, self._limit_bytes, offset)
+        raw = payload.unpack(flags, stored, self._limit_bytes, offset, seal)
         try:
             return self._decode(raw)
         except Exception as broken:
             raise self._corrupt(broken) from broken
 
     def unpack(
-        self, flags: int, stored: bytes | bytearray | memoryview, offset: int = 0
+        self,
+        flags: int,
+        stored: bytes | bytearray | memoryview,
+        offset: int = 0,
+        seal: payload.Seal | None = None,
     ) -> memoryview | bytes:
-        """The encoded value in a payload: whole, and not compressed any more. Raises CorruptEntry."""
-        return payload.unpack(flags, stored, self._limit_bytes, offset)
+        """The encoded value in a payload: whole, open, and not compressed any more. Raises CorruptEntry."""
+        return payload.unpack(flags, stored, self._limit_bytes, offset, seal)
 
     @property
     def decode_raw(self) -> Callable[[memoryview | bytes], Any]:

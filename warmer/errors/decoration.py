@@ -146,6 +146,22 @@ class IdentityUnscoped(DecorationError):
 
 
 @error
+class SealKeyMissing(DecorationError):
+    """A query is sensitive, and there is no key to seal its results with."""
+
+    query: str
+
+    def message(self) -> str:
+        """Say how a key is made and where it goes."""
+        return (
+            f"{self.query} is declared with sensitive=True, and without a key its results would be in Redis "
+            "for anybody to read. The query was not registered. Set WARMER_SEAL_KEY, in every process alike, "
+            'to 32 random bytes: `python -c "import secrets; print(secrets.token_urlsafe(32))"` makes a key. '
+            "It needs `pip install 'warmer[sealed]'`."
+        )
+
+
+@error
 class InvalidTrigger(DecorationError):
     """A plan's trigger can't be read."""
 

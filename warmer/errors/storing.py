@@ -76,6 +76,18 @@ class CorruptEntry(StoreError):
 
 
 @error
+class EntryNotOpened(CorruptEntry):
+    """An entry is sealed and does not open, or is not though it must be; a reader takes it for a miss."""
+
+    def message(self) -> str:
+        """Say why it does not open."""
+        return (
+            f"an entry can't be opened: {self.reason}. It was left where it is and is treated as a miss; "
+            "the next load replaces it. If there are many, look at which processes have which seal_key."
+        )
+
+
+@error
 class LeaseLost(StoreError):
     """The lease ended before the value was committed: by time, by an invalidation or by another holder."""
 

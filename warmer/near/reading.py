@@ -161,7 +161,8 @@ class NearReading(Reading[R]):
         if self.codec.immutable:
             weight = weigh(value)
         else:
-            raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE))
+            seal = self.seal_of(key, times[-1])
+            raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
             value, weight = AFRESH, len(raw)
         weight += COPY_BYTES + len(front)
         copy = Copy(key, value, raw, times, front, self.options, weight, until, min(until, ask_at))

@@ -14,6 +14,9 @@ from warmer.options import Options
 if TYPE_CHECKING:
     from warmer.runtime.batches import Batch
 
+#: Shown in place of what is private.
+MASKED = "***"
+
 
 class Loadable(Protocol):
     """A query, as far as loading it goes."""
@@ -22,6 +25,10 @@ class Loadable(Protocol):
     options: Options
     is_async: bool
     dependencies: Dependencies
+
+    @property
+    def is_private(self) -> bool:
+        """Whether what it loads, and what errors quote of that, is not for everybody who runs the system."""
 
     def entry(self, args: tuple[Any, ...]) -> EntryKey:
         """The key of the entry with these canonical arguments."""
@@ -41,8 +48,13 @@ class Loadable(Protocol):
     def call_many(self, many: Sequence[Mapping[str, Any]]) -> Any:
         """Run the batch loader, with its resources opened: the values in this order, or a coroutine."""
 
-    def encode(self, value: Any, found: Collection[str] = ()) -> tuple[int, bytes]:
-        """Flags and payload, with the names that the load found. Raises ResultNotStorable, ResultTooLarge."""
+    def encode(
+        self, value: Any, entry: EntryKey, params: Mapping[str, Any], found: Collection[str] = ()
+    ) -> tuple[int, bytes]:
+        """Flags and payload of an entry's value, with the names that its load found.
+
+        Raises ResultNotStorable, ResultTooLarge.
+        """
 
 
 @dataclass(frozen=True, slots=True)

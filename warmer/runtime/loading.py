@@ -8,7 +8,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from warmer.core.header import NO_LIFE, PUBLIC_OWNER, UNCHANGED, Header
+from warmer.core.header import NO_LIFE, UNCHANGED, Header
 from warmer.core.payload import digest_in, front_of
 from warmer.errors import (
     LoadFailed,
@@ -20,7 +20,7 @@ from warmer.errors import (
     mask,
 )
 from warmer.found.reads import Reads
-from warmer.runtime.contract import Outcome, Reader, finish
+from warmer.runtime.contract import MASKED, Outcome, Reader, finish
 from warmer.runtime.learning import ttl_of
 from warmer.runtime.loads import Expired, Loaded, LoadThread, run_load
 from warmer.store.operations import Commit, Lease
@@ -112,10 +112,7 @@ class Load:
         self.runtime.incidents.note(kind, text, *args, about=self.query.name, exc=exc)
 
     def _shown(self) -> str:
-        return f"{self.query.name}({'***' if self._private() else self.flight.entry.params})"
-
-    def _private(self) -> bool:
-        return self.query.options.sensitive or self.query.owner_of(self.flight.params) != PUBLIC_OWNER
+        return f"{self.query.name}({MASKED if self.query.is_private else self.flight.entry.params})"
 
     def _load_and_commit(self, loaded: Loaded | None) -> Outcome:
         query, flight = self.query, self.flight
@@ -125,7 +122,7 @@ class Load:
         )  # fmt: skip
         if loaded.reads is not None:
             loaded = replace(loaded, found=loaded.found | self._names_of(loaded.reads, loaded.began))
-        flags, payload = query.encode(loaded.value, loaded.found)
+        flags, payload = query.encode(loaded.value, flight.entry, flight.params, loaded.found)
         blob = self._unstored_header(loaded, flags) + payload
         if self.lease is not None:
             blob = self._commit(loaded, flags, payload, digest_in(front_of(flags, blob))) or blob
@@ -199,9 +196,11 @@ class Load:
 
     def _failed(self, exc: BaseException) -> Outcome:
         text = _text_of(exc)
-        retry_s = self._record_failure(f"{type(exc).__name__}: {text}")
+        # The record is in Redis in the clear, for `warmer status` and the readers of other processes.
+        kept = MASKED if self.query.is_private else text
+        retry_s = self._record_failure(f"{type(exc).__name__}: {kept}")
         # Of a private query neither the params nor what its error and traceback may quote of a row.
-        told = None if self._private() or isinstance(exc, StoreError) else exc
+        told = None if self.query.is_private or isinstance(exc, StoreError) else exc
         self._note("loads_failed", "loading %s failed: %s", self._shown(), type(exc).__name__, exc=told)
         error: BaseException = exc
         if not isinstance(exc, StoreError):

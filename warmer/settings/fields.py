@@ -14,7 +14,19 @@ from typing import Any
 from warmer.errors import ConfigurationError, mask
 from warmer.settings import checks, sources
 from warmer.settings.embedded import embedded_address
-from warmer.settings.kinds import Choice, Count, Kind, Live, Names, Seconds, dotted, label, secret, url
+from warmer.settings.kinds import (
+    Choice,
+    Count,
+    Kind,
+    Live,
+    Names,
+    SealKeys,
+    Seconds,
+    dotted,
+    label,
+    secret,
+    url,
+)
 
 IDENTITY_PARAMS = (
     "user", "user_id", "username", "owner", "owner_id", "account", "account_id", "customer", "customer_id",
@@ -237,6 +249,15 @@ class Settings:
         low="Loads that serve no reader.",
         high="What nothing invalidates is found later, or not at all.",
         special="0: never.",
+    )
+    seal_key: tuple[bytes, ...] | None = setting(
+        None,
+        SealKeys(),
+        "The secret that private entries are sealed with in Redis; the same in every process, and in no file "
+        "of the repository. See docs/howto/private-data.md.",
+        special="Several keys: the first one seals, all of them open, so that keys can be changed. Unset: "
+        "private entries are in the clear, and `sensitive=True` is an error. Needs "
+        "`pip install 'warmer[sealed]'`.",
     )
     flower_password: str | None = setting(
         None,

@@ -6,7 +6,9 @@ without words of its own: whoever reads a setting says where the value came from
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -141,6 +143,31 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class SealKeys:
+    """One or several secret keys of 32 bytes, written in base64; never shown."""
+
+    expected: str = (
+        "32 random bytes in base64, or several such keys (separated by commas in one text); "
+        '`python -c "import secrets; print(secrets.token_urlsafe(32))"` makes one'
+    )
+    secret: bool = True
+
+    def accept(self, value: object) -> tuple[bytes, ...] | None:
+        """The keys in their order, as bytes; None where there is none."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return self.from_text(value)
+        if not isinstance(value, Sequence) or not value or not all(isinstance(one, str) for one in value):
+            raise ValueError
+        return tuple(_key(one) for one in value)
+
+    def from_text(self, text: str) -> tuple[bytes, ...]:
+        """Keys separated by commas."""
+        return tuple(_key(one) for one in text.split(","))
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """A Python object: it can be given as a keyword only, and never in a text."""
 
@@ -156,6 +183,21 @@ class Live:
     def from_text(self, text: str) -> object:
         """Always refused."""
         raise ValueError
+
+
+def _key(text: str) -> bytes:
+    """The bytes of a key in base64 of either alphabet, padded or not. Raises ValueError."""
+    written = text.strip().rstrip("=").replace("+", "-").replace("/", "_")
+    if re.fullmatch(r"[\w-]{43}", written, re.ASCII) is None:
+        raise ValueError
+    try:
+        key = urlsafe_b64decode(written + "=")
+    except binascii.Error as broken:
+        raise ValueError from broken
+    # A word that was written where a key belongs: of random bytes, hardly any come twice.
+    if len(set(key)) < 16:
+        raise ValueError
+    return key
 
 
 def url(*schemes: str, optional: bool = False) -> Text:

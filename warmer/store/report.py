@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from warmer.core.header import HEADER_SIZE, INVALIDATED, Header
+from warmer.core.header import HEADER_SIZE, INVALIDATED, SEALED, Header
 from warmer.core.keys import EntryKey, keyspace
 from warmer.core.tokens import escape
 from warmer.reading import Reading
@@ -79,6 +79,7 @@ class EntryReport:
     due_in_s: float | None
     cost_s: float | None
     bytes: int
+    sealed: bool
     stamp: int
     names: Mapping[str, float | None]
     lease: str
@@ -176,6 +177,7 @@ def inspect_entry(store: Store, reading: Reading[Any], args: tuple[Any, ...]) ->
         due_in_s=(due_at - now) / 1e6 if due_at < math.inf else None,
         cost_s=header.cost_us / 1e6 if header else None,
         bytes=len(raw or b""),
+        sealed=bool(header and header.flags & SEALED),
         stamp=int(header.stamp) if header else 0,
         names={name: (now - float(at)) / 1e6 if at else None for name, at in fence.items()},
         lease=_lease(store.command("HGET", keys.leases, entry.member), now),

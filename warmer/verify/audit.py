@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from warmer.errors import CorruptEntry, mask
 from warmer.reading import Reading
+from warmer.runtime.contract import MASKED
 from warmer.runtime.process import Runtime
 from warmer.store.report import EntryReport, inspect_entry
 from warmer.verify.bound import in_words, most_diverging
@@ -175,7 +176,9 @@ class Audit:
         except (NotLoaded, CorruptEntry) as error:
             self.report.failed += 1
             self._runtime.counts.add("verify_failed")
-            shown = f"{sample.reading.name}({sample.entry.params}): {mask(str(error))}"
+            private = sample.reading.is_private
+            params, text = (MASKED, MASKED) if private else (sample.entry.params, mask(str(error)))
+            shown = f"{sample.reading.name}({params}): {text}"
             self.report.failures = [*self.report.failures, shown][-SHOWN:]
             return None
 

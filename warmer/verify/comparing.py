@@ -44,14 +44,16 @@ def agrees(runtime: Runtime, sample: Sample, found: Served) -> bool:
     """
     value = _load(runtime, sample)
     try:
-        flags, payload = sample.reading.encode(value)
+        flags, payload = sample.reading.encode(value, sample.entry, sample.reading.params(sample.args))
     except WarmerError as error:
         raise NotLoaded(f"what was loaded can't be stored: {error}") from error
     if payload == found.payload:
         return True
-    codec = sample.reading.codec
-    # Equal values may be written in another order, as sets are.
-    return bool(codec.decode(found.flags, found.payload) == codec.decode(flags, payload))
+    # Equal values may be written in another order, as sets are, and no two seals are equal.
+    reading, key = sample.reading, sample.entry.key.encode()
+    seal = reading.seal_of(key, reading.owner_of(reading.params(sample.args)))
+    codec = reading.codec
+    return bool(codec.decode(found.flags, found.payload, 0, seal) == codec.decode(flags, payload, 0, seal))
 
 
 def _load(runtime: Runtime, sample: Sample) -> Any:

@@ -14,6 +14,7 @@ from warmer.core.members import full_tokens, split_member
 from warmer.core.tokens import unescape_bytes
 from warmer.errors import NotAMessage
 from warmer.reading import Reading
+from warmer.runtime.contract import MASKED
 from warmer.store.operations import Claim
 
 #: Raised when what a message says changes so that an earlier release would misread it.
@@ -24,7 +25,6 @@ VERSION: Final = 1
 HEADER: Final = "warmer"
 
 _SHOWN_CHARS = 160
-MASKED = "***"
 
 Micros = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
@@ -76,15 +76,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 def shown_call(reading: Reading[Any], tokens: str) -> str:
     """The call as people read it, as in `departures(JFK, 2013-01-01)`; `***` for params that are private."""
     name = reading.name.rpartition(".")[2]
-    if is_private(reading):
+    if reading.is_private:
         return f"{name}({MASKED})"
     shown = ", ".join(_readable(token) for token in tokens.split(","))
     return f"{name}({shown})" if len(shown) <= _SHOWN_CHARS else f"{name}({shown[:_SHOWN_CHARS]}...)"
-
-
-def is_private(reading: Reading[Any]) -> bool:
-    """Whether the params of a query say something that not everybody who sees the worker may know."""
-    return reading.options.sensitive or reading.dependencies.scope is not None
 
 
 def _readable(token: str) -> str:

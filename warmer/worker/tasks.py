@@ -17,10 +17,10 @@ from warmer.core.header import Header
 from warmer.core.keys import EntryKey
 from warmer.errors import KeyDigested, LoadFailed, LoadTimeout, NotAKey, NotAMessage, WarmerError
 from warmer.reading import Reading
-from warmer.runtime.contract import Outcome, Reader
+from warmer.runtime.contract import MASKED, Outcome, Reader
 from warmer.runtime.process import Runtime
 from warmer.worker import lifetime, limits
-from warmer.worker.message import HEADER, MASKED, Message, is_private
+from warmer.worker.message import HEADER, Message
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -120,7 +120,7 @@ def _entry_of(reading: Reading[Any], message: Message) -> tuple[EntryKey, dict[s
         known = entry.version == reading.keys.version
         return entry, reading.keys.params_of(entry.params) if known else {}
     except (NotAKey, KeyDigested) as exc:
-        raise NotAMessage(reading.name, MASKED if is_private(reading) else str(exc)) from None
+        raise NotAMessage(reading.name, MASKED if reading.is_private else str(exc)) from None
 
 
 def _outcome(
@@ -165,11 +165,11 @@ def _unstored(outcome: Outcome) -> bool:
 
 def _told(reading: Reading[Any], entry: EntryKey, error: BaseException) -> WarmerError:
     """The error as it may be shown, without its cause: a new one, since others may raise the same object."""
-    if isinstance(error, WarmerError) and not is_private(reading):
+    if isinstance(error, WarmerError) and not reading.is_private:
         return type(error)(*error.args)
     if isinstance(error, LoadTimeout):
         return LoadTimeout(reading.name, MASKED, error.timeout_s)
     if isinstance(error, LoadFailed):
         return LoadFailed(reading.name, MASKED, error.cause_class, MASKED, error.retry_in_s)
-    params, text = (MASKED, MASKED) if is_private(reading) else (entry.params, str(error))
+    params, text = (MASKED, MASKED) if reading.is_private else (entry.params, str(error))
     return LoadFailed(reading.name, params, type(error).__name__, text, 0.0)
