@@ -149,7 +149,7 @@ def test_a_scheduler_waits_for_its_servers(tmp_path: Path, namespace: str) -> No
         child = stack.enter_context(described(project))
         child.wait_for_line("1 plans", timeout_s=60)
         wait_until(
-            lambda: child.output().count("Redis at ") == 2,
+            lambda: child.output().count("Redis at ") >= 2,
             description="the sweep to miss Redis",
             timeout_s=60,
         )
