@@ -210,7 +210,8 @@ def test_a_restarted_redis_is_warm_again_by_itself(tmp_path: Path, namespace: st
             wait_until(warm, timeout_s=60, description="every board to be loaded anew, once")
         assert all(board.read(airport).state == "fresh" for airport in ("JFK", "EWR", "LGA"))
         assert child.terminate() == 0
-        assert child.output().count("can't be reached") <= 1
+        # In each of its words at most once: as it goes, and while it is probed.
+        assert child.output().count("can't be reached") <= 2
 
 
 def test_everything_at_once_may_be_restarted(tmp_path: Path, namespace: str) -> None:

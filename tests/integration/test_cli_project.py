@@ -46,8 +46,9 @@ finally:
 
     assert done.stderr == "set()\n"
     commands = re.findall(r"^│ (\w+) ", done.stdout, re.MULTILINE)
-    assert commands[:11] == [
-        "init", "up", "status", "inspect", "verify", "plans", "warm", "run", "invalidate", "db", "worker",
+    assert commands[:12] == [
+        "init", "up", "status", "inspect", "verify", "audit", "plans", "warm", "run", "invalidate", "db",
+        "worker",
     ]  # fmt: skip
 
 

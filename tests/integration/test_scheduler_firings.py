@@ -213,5 +213,5 @@ def test_jobs_are_the_plans_and_the_engines_own(flights: Warmer) -> None:
         datetime(2026, 11, 22, 10, 0, tzinfo=UTC),
     )
     assert (morning.what, morning.rate) == ("Warms nothing, at its time.", 50.0)
-    assert [job.name for job in engine] == ["sweep", "runs", "firings", "revive", "reap"]
+    assert [job.name for job in engine] == ["sweep", "runs", "firings", "revive", "relay", "reap"]
     assert all(job.kind == "engine" and job.what and job.when.startswith("every ") for job in engine)
