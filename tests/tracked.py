@@ -88,7 +88,8 @@ def prepare(url: str) -> Engine:
     """Tables, the outbox, and three flights."""
     engine = create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
     Model.metadata.create_all(engine)
-    schema.create(engine)
+    with engine.begin() as connection:
+        schema.create(connection)
     with Session(engine) as session, session.begin():
         session.add_all(
             [Flight(carrier=carrier, month=month) for carrier, month in CALLS] + [Person(), Person()]

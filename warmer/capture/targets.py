@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def track(namespace: Warmer, tracker: Tracker, target: Any) -> None:
     """Track one target. Connects to nothing. Raises NotTrackable."""
-    if isinstance(target, scoped_session):
+    if isinstance(target, scoped_session) or type(target).__name__ == "async_scoped_session":
         target = target.session_factory
     engine = getattr(target, "sync_engine", target)
     if isinstance(engine, Engine):
@@ -31,7 +31,7 @@ def track(namespace: Warmer, tracker: Tracker, target: Any) -> None:
         _async_sessions(namespace, tracker, target)
     else:
         raise NotTrackable(
-            show(target), "a Session class, a sessionmaker or an engine of SQLAlchemy, sync or async"
+            show(target), "a Session class, a sessionmaker, an async_sessionmaker or an engine of SQLAlchemy"
         )
 
 
@@ -41,7 +41,9 @@ def _sessions(tracker: Tracker, target: Any) -> None:
 
 
 def _async_sessions(namespace: Warmer, tracker: Tracker, maker: Any) -> None:
-    inner: type[Session] = maker.kw.get("sync_session_class") or Session
+    inner = maker.kw.get("sync_session_class") or maker.class_.sync_session_class
+    if not (isinstance(inner, type) and issubclass(inner, Session)):
+        raise NotTrackable(show(inner), "a class derived from Session as the sync_session_class")
     tracked = type(f"Tracked{inner.__name__}", (inner,), {"__module__": inner.__module__})
     maker.configure(sync_session_class=tracked)
     _sessions(tracker, tracked)

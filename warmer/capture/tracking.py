@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.sql.dml import UpdateBase
@@ -48,6 +49,7 @@ class Tracker:
             ("rollback_twophase", lambda connection, xid, prepared: self._rollback(connection)),
             ("commit", self._write),
             ("prepare_twophase", lambda connection, xid: self._write(connection)),
+            ("commit_twophase", self._second_phase),
             ("before_execute", self._before),
             ("after_execute", self._after),
             ("before_cursor_execute", self._text),
@@ -64,11 +66,11 @@ class Tracker:
     # -- the events of a connection
 
     def _begin(self, connection: Connection) -> None:
-        pending = connection.info[self._key] = Pending(self._namespace.namespace)
+        pending = connection.info[self._key] = Pending(self._namespace.namespace, ref(connection))
         opened(pending)
 
     def _of(self, connection: Connection, act: Callable[[Pending], object]) -> None:
-        pending = connection.info.get(self._key)
+        pending = None if connection.invalidated else connection.info.get(self._key)
         if pending is not None:
             act(pending)
 
@@ -83,7 +85,8 @@ class Tracker:
         pending.savepoint(name)
 
     def _rollback(self, connection: Connection) -> None:
-        pending = connection.info.pop(self._key, None)
+        # A lost connection has nothing to ask, and what was open on it counts as ended by itself.
+        pending = None if connection.invalidated else connection.info.pop(self._key, None)
         if pending is not None:
             ended(pending)
 
@@ -127,11 +130,15 @@ class Tracker:
             pending.row = rows.write(connection, namespace, changes, own=True)
             pending.written = changes
 
+    def _second_phase(self, connection: Connection, xid: Any, prepared: bool) -> None:
+        """Without a first phase, nothing has written the row yet."""
+        if not prepared:
+            self._write(connection)
+
     def _commit_now(self, connection: Connection, pending: Pending) -> None:
         """Each statement is its own transaction here: a row of its own follows it, and is applied at once."""
         self._write(connection)
-        fresh = connection.info[self._key] = Pending(self._namespace.namespace)
-        opened(fresh)
+        self._begin(connection)
         self._committed(connection.dialect.is_async, self._databases.get(connection.engine), pending)
 
     def _wrap_commit(self, engine: Engine, database: Database) -> None:

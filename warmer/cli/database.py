@@ -27,7 +27,7 @@ def create(application: App = None) -> None:
     from warmer.outbox import schema
 
     for database in _databases(project(application)):
-        made = schema.create(database.engine)
+        made = database.run(schema.create)
         _say(database, "created" if made else "was there already")
 
 
@@ -39,12 +39,11 @@ def check(application: App = None, as_json: Json = False) -> None:
     namespace = project(application)
     found: list[dict[str, Any]] = []
     for database in _databases(namespace):
-        engine = database.engine
-        if not schema.exists(engine):
-            raise OutboxMissing(engine.url.render_as_string(), f"no table {schema.outbox.name}")
-        lacks = schema.lacks(engine)
+        url = database.engine.url.render_as_string()
+        if not database.run(schema.exists):
+            raise OutboxMissing(url, f"no table {schema.outbox.name}")
+        lacks = database.run(schema.lacks)
         waiting, kept = database.run(lambda connection: rows.count(connection, namespace.namespace))
-        url = engine.url.render_as_string()
         found.append({"url": url, "lacks": lacks, "pending": waiting, "applied": kept})
     if as_json:
         print_json(found)
@@ -69,12 +68,12 @@ def drop(
 
     namespace = project(application)
     for database in _databases(namespace):
-        if schema.exists(database.engine):
+        if database.run(schema.exists):
             waiting, _ = database.run(lambda connection: rows.count(connection, namespace.namespace))
             if waiting and not yes:
                 lost = f"{counted(waiting, 'change is', 'changes are')} not applied yet: lost with --yes"
                 raise typer.BadParameter(lost, param_hint="drop")
-        _say(database, "dropped" if schema.drop(database.engine) else "was not there")
+        _say(database, "dropped" if database.run(schema.drop) else "was not there")
 
 
 def _databases(namespace: Warmer) -> list[Database]:

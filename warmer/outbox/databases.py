@@ -58,9 +58,10 @@ class Database:
 
 async def _run_async(engine: Engine, work: Callable[[Connection], _T]) -> _T:
     """In an event loop of this thread's own, and so on a connection that no other loop has."""
-    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
-    own = create_async_engine(engine.url, poolclass=NullPool)
+    # An empty pool that connects as the engine's own does: with its arguments and what listens to it.
+    own = AsyncEngine(Engine(engine.pool.recreate(), engine.dialect, engine.url))
     try:
         async with own.begin() as connection:
             return await connection.run_sync(work)

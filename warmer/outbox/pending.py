@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from warmer.core.changes import Changes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class Pending:
     """One tracked transaction of a namespace."""
 
     namespace: str
+    connection: ref[Connection]
     frames: list[Frame] = field(default_factory=lambda: [Frame(None)])
     #: Whether anything has been written in it: what is invalidated then must wait for its COMMIT.
     wrote: bool = False
@@ -36,6 +41,12 @@ class Pending:
     #: Set when its outbox row is written.
     row: int = 0
     written: Changes | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or its connection is lost: it will never be committed then."""
+        connection = self.connection()
+        return self.closed or connection is None or connection.closed or connection.invalidated
 
     @property
     def changes(self) -> Changes:
@@ -84,7 +95,7 @@ _open: ContextVar[tuple[Pending, ...]] = ContextVar("warmer_open_transactions", 
 
 def opened(pending: Pending) -> None:
     """A tracked transaction begins in this context."""
-    _open.set((*(one for one in _open.get() if not one.closed), pending))
+    _open.set((*(one for one in _open.get() if not one.over), pending))
 
 
 def ended(pending: Pending) -> None:
@@ -92,7 +103,7 @@ def ended(pending: Pending) -> None:
     pending.closed = True
     there = _open.get()
     if there:
-        _open.set(tuple(one for one in there if not one.closed))
+        _open.set(tuple(one for one in there if not one.over))
 
 
 def put_off(namespace: str, add: Callable[[Changes], object]) -> bool:
@@ -103,7 +114,7 @@ def put_off(namespace: str, add: Callable[[Changes], object]) -> bool:
     """
     waits = False
     for pending in _open.get():
-        if not pending.closed and pending.namespace == namespace:
+        if not pending.over and pending.namespace == namespace:
             add(pending.changes)
             waits = waits or pending.wrote
     return waits

@@ -8,8 +8,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
-    Engine,
     Index,
     Integer,
     MetaData,
@@ -46,29 +46,29 @@ Index("warmer_outbox_pending", outbox.c.id, postgresql_where=_pending, sqlite_wh
 Index("warmer_outbox_applied", outbox.c.applied_at)
 
 
-def create(engine: Engine) -> bool:
+def create(connection: Connection) -> bool:
     """Create the table and its indexes, unless they are there; whether they were not."""
-    missing = not exists(engine)
-    metadata.create_all(engine)
+    missing = not exists(connection)
+    metadata.create_all(connection)
     return missing
 
 
-def exists(engine: Engine) -> bool:
+def exists(connection: Connection) -> bool:
     """Whether the table is there."""
-    return bool(inspect(engine).has_table(outbox.name))
+    return bool(inspect(connection).has_table(outbox.name))
 
 
-def lacks(engine: Engine) -> tuple[str, ...]:
+def lacks(connection: Connection) -> tuple[str, ...]:
     """The columns and indexes that the table should have and has not."""
-    seen = inspect(engine)
+    seen = inspect(connection)
     columns = {column["name"] for column in seen.get_columns(outbox.name)}
     indexes = {index["name"] for index in seen.get_indexes(outbox.name)}
     missing = [column.name for column in outbox.columns if column.name not in columns]
     return (*missing, *sorted(str(index.name) for index in outbox.indexes if index.name not in indexes))
 
 
-def drop(engine: Engine) -> bool:
+def drop(connection: Connection) -> bool:
     """Drop the table with all that is in it; whether it was there."""
-    there = exists(engine)
-    metadata.drop_all(engine)
+    there = exists(connection)
+    metadata.drop_all(connection)
     return there

@@ -131,6 +131,7 @@ def _serve(pgdata: Path, socket_dir: str, user: str | None) -> subprocess.Popen[
 
     # The data are gone in a minute, and what tests rely on (crashes of processes) needs no fsync.
     options = ["-h", "", "-k", socket_dir, "-c", "fsync=off", "-c", "full_page_writes=off"]
+    options += ["-c", "max_prepared_transactions=16"]  # PostgreSQL's own default refuses two-phase commits
     server = spawn(
         [str(POSTGRES_BIN_PATH / "postgres"), "-D", str(pgdata), *options],
         log=sys.stdout.buffer,

@@ -157,7 +157,8 @@ def test_what_is_no_connection_is_refused(made: Tracked) -> None:
 
 def test_without_an_outbox_nothing_is_committed(made: Tracked) -> None:
     """A transaction whose changes nobody would hear of fails before its COMMIT, and says what to do."""
-    schema.drop(made.engine)
+    with made.engine.begin() as connection:
+        schema.drop(connection)
     with pytest.raises(OutboxMissing, match="warmer db create"), made.sessions.begin() as session:
         session.add(Flight(carrier="UA", month=1))
 
