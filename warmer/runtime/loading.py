@@ -164,11 +164,8 @@ class Load:
             return b""
         if header[1] & UNCHANGED:
             self.runtime.counts.add("commits_unchanged")
-        else:
-            names = (*what.fence_only, *what.listed)
-            self.runtime.changed(self.query, self.flight.entry, names)
-            if replaced and self.runtime.purges is not None:
-                self.runtime.purges.replaced(self.query, names)
+        elif replaced and self.runtime.purges is not None:
+            self.runtime.purges.replaced(self.query, (*what.fence_only, *what.listed))
         return header + payload
 
     def _release(self) -> None:

@@ -90,7 +90,6 @@ class Runtime:
         )  # fmt: skip
         self.tasks: set[asyncio.Task[None]] = set()
         self.unanswered: dict[str, str] = {}  # tokens by member
-        self.on_change: list[Callable[[Loadable, EntryKey, tuple[str, ...]], None]] = []
         self._flights: dict[tuple[int, str], Flight] = {}
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
@@ -153,7 +152,7 @@ class Runtime:
             self._threads.submit(self._ask, query, args, stamp)
 
     def _announce(self, _: Dependencies) -> bool:
-        """Whether writers know of a dependency that a load has found: there is no register of them yet."""
+        """Whether writers know of a dependency that a load has found: they are told of declared ones only."""
         return False
 
     def purge(self, names: Iterable[str]) -> None:
@@ -220,19 +219,6 @@ class Runtime:
         """The server may have granted this token a lease: who asks next for the entry asks with it."""
         if len(self.unanswered) < MOST_UNANSWERED:
             self.unanswered[member] = token
-
-    def changed(self, query: Loadable, entry: EntryKey, names: tuple[str, ...]) -> None:
-        """A load of this process has stored a result that differs from what was stored, or the first one.
-
-        Tells `on_change`, on the load's thread: what they raise is logged, and harms neither load nor reader.
-        """
-        for tell in self.on_change:
-            try:
-                tell(query, entry, names)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the value is stored
-                self.incidents.note(
-                    "change_listeners_failed", "a listener for changed results failed", exc=exc
-                )
 
     def hears(self) -> bool:
         """Whether wake-ups were heard already; begins to listen if not."""
