@@ -19,12 +19,13 @@ from warmer import lua
 
 @dataclass(frozen=True)
 class Mutation:
-    """A text of one script that is replaced."""
+    """A text of one script that is replaced. seed: with which it was caught soonest; any may be tried."""
 
     name: str
     script: str
     old: str
     new: str
+    seed: int = 0
 
     def source(self, script: str) -> str:
         """The script, broken if it is the one."""
@@ -47,6 +48,7 @@ MUTATIONS = (
         "commit",
         "newest_fence(21, #ARGV)",
         "newest_fence(21, #ARGV - 1)",
+        seed=21,
     ),
     Mutation(
         "commit forgets the floor",
@@ -59,6 +61,7 @@ MUTATIONS = (
         "commit",
         "held.token == token and held.stamp == stamp",
         "true",
+        seed=2,
     ),
     Mutation(
         "commit forgets that it is doomed",
@@ -89,6 +92,7 @@ MUTATIONS = (
         "commit",
         "if f[5] ~= life or tonumber(f[3]) <= now then return nil end",
         "if tonumber(f[3]) <= now then return nil end",
+        seed=4,
     ),
     Mutation(
         "leases never run out",
@@ -107,18 +111,21 @@ MUTATIONS = (
         "acquire",
         "if lease and (lease.stamp >= fence or aside) then",
         "if lease and lease.stamp >= fence then",
+        seed=1,
     ),
     Mutation(
         "acquire lets no second load start",
         "acquire",
         "if lease and (lease.stamp >= fence or aside) then",
         "if lease then",
+        seed=1,
     ),
     Mutation(
         "acquire forgets who is doomed",
         "acquire",
         "if lease then write_lease('doomed', member, lease) end",
         "",
+        seed=1,
     ),
     Mutation(
         "acquire answers with the value of an earlier life",
@@ -149,18 +156,21 @@ MUTATIONS = (
         "acquire",
         "and tonumber(stamp) > fence then",
         "then",
+        seed=1,
     ),
     Mutation(
         "a failure is not shared",
         "acquire",
         "if tonumber(until_us) > now and",
         "if false and",
+        seed=6,
     ),
     Mutation(
         "who insists waits for the back-off",
         "acquire",
         "local failure = ARGV[8] ~= '1' and redis.call",
         "local failure = redis.call",
+        seed=1,
     ),
     Mutation(
         "a repeated call gets another lease",
@@ -185,12 +195,14 @@ MUTATIONS = (
         "extend",
         "for _, hash in ipairs({'leases', 'doomed'}) do",
         "for _, hash in ipairs({'leases'}) do",
+        seed=3,
     ),
     Mutation(
         "fail ends anybody's lease",
         "fail",
         "if held[1] ~= token or held[5] ~= life then return",
         "if not held[1] then return",
+        seed=1,
     ),
     Mutation(
         "release ends anybody's lease",
@@ -215,6 +227,7 @@ MUTATIONS = (
         "invalidate",
         "    redis.call('HDEL', root .. 'leases', member)\n    write_lease('doomed', member, lease)\n",
         "",
+        seed=3,
     ),
     Mutation(
         "an invalidation dooms a second load",
@@ -227,12 +240,14 @@ MUTATIONS = (
         "remove",
         "if header and header.stamp < stamp then",
         "if header then",
+        seed=6,
     ),
     Mutation(
         "removing ends newer loads, too",
         "remove",
         "if lease and lease.stamp < stamp and not",
         "if lease and not",
+        seed=3,
     ),
     Mutation(
         "the fence lets go without raising the floor",
@@ -264,8 +279,8 @@ def hunt(url: str, mutation: Mutation, most_examples: int) -> str | None:
 
     From several seeds: one may circle where nothing happens.
     """
-    for number in range(4):
-        caught = _hunted(url, mutation, number, most_examples // 4)
+    for number, examples in ((mutation.seed, 25), *((number, most_examples // 4) for number in range(4))):
+        caught = _hunted(url, mutation, number, examples)
         if caught is not None:
             return caught
     return None
