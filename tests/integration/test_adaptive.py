@@ -11,6 +11,7 @@ import pytest
 
 from warmer import Query, Warmer, adaptive
 from warmer.errors import InvalidOption
+from warmer.store.report import inspect_entry
 from warmer.testing import Clock
 
 
@@ -109,6 +110,17 @@ def test_grace_follows_the_ttl_unless_it_is_said(
     entry = source.query.read(1)
 
     assert entry.grace_left - entry.ttl_left == pytest.approx(grace, abs=0.1)
+
+
+def test_inspect_says_what_was_learned(source: Source) -> None:
+    """Who wonders why an entry is loaded so seldom sees the ttl that its next load will give it."""
+    for _ in range(20):
+        source.load_again()
+    store = source.flights.runtime().store
+    told = inspect_entry(store, source.flights.readings["source"], (1,)).learned
+
+    assert told.endswith(" s, of 10 s to 1000 s; about 0 changes seen lately")
+    assert float(told.partition(" ")[0]) == pytest.approx(source.ttl(), rel=0.3)
 
 
 def test_each_entry_learns_for_itself(flights: Warmer, clock: Clock) -> None:

@@ -145,6 +145,8 @@ def _show_entry(report: EntryReport) -> None:
     if report.failure:
         table.add_row("failing", Text(one_line(report.failure), style="red"))
     table.add_row("reads", report.heat)
+    if report.learned:
+        table.add_row("learned ttl", report.learned)
     console.print(table)
 
 

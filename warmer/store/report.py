@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from warmer.core.adaptive import Adaptive, History
 from warmer.core.header import HEADER_SIZE, INVALIDATED, SEALED, Header
 from warmer.core.keys import EntryKey, keyspace
 from warmer.core.tokens import escape
@@ -68,7 +69,8 @@ class Status:
 class EntryReport:
     """One entry. Times in seconds from now; None: not there.
 
-    names: what an invalidation can hit it by, and how many seconds ago one did.
+    names: what an invalidation can hit it by, and how many seconds ago one did. learned: the ttl that its
+    next load gives it, where that is learned.
     """
 
     key: str
@@ -85,6 +87,7 @@ class EntryReport:
     lease: str
     failure: str
     heat: str
+    learned: str
 
 
 def status(store: Store, readings: Mapping[str, Reading[Any]]) -> Status:
@@ -183,6 +186,7 @@ def inspect_entry(store: Store, reading: Reading[Any], args: tuple[Any, ...]) ->
         lease=_lease(store.command("HGET", keys.leases, entry.member), now),
         failure=failure.decode(errors="replace").split(" ", 3)[-1] if failure else "",
         heat=_heat(store.command("HGET", keys.heat, entry.member), now),
+        learned=_learned(store.command("HGET", keys.learned, entry.member), reading.options.adaptive),
     )
 
 
@@ -226,6 +230,16 @@ def _heat(record: bytes | None, now: float) -> str:
     last_read, rate, _, _, _, admitted = record.decode().split()
     kept = "admitted to being kept warm" if admitted == "1" else "not admitted to being kept warm"
     return f"{float(rate):.2g} a second, the last {(now - float(last_read)) / 1e6:.0f} s ago; {kept}"
+
+
+def _learned(record: bytes | None, rule: Adaptive | None) -> str:
+    """What the next load's ttl will be, "" for a query whose ttl is not learned."""
+    if rule is None:
+        return ""
+    history = History.read(record.decode().partition(" ")[2] if record else "")
+    interval_s, least_s, most_s = history.interval_us(rule) / 1e6, rule.least_us / 1e6, rule.most_us / 1e6
+    seen = f"about {history.changes:.2g} changes seen lately"
+    return f"{interval_s:.3g} s, of {least_s:g} s to {most_s:g} s; {seen}"
 
 
 def _failing(store: Store, reading: Reading[Any], now: float) -> list[Failing]:
