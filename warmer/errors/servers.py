@@ -56,6 +56,10 @@ class WrongRedisUrl(ServerError):
         )
 
 
+#: How a node of a cluster answers that does not have the key.
+_MOVED = "MOVED "
+
+
 @error
 class RedisRefused(ServerError):
     """Redis answered a command with an error: no memory, no permission, read only."""
@@ -66,10 +70,11 @@ class RedisRefused(ServerError):
 
     def message(self) -> str:
         """Name the command and the server's words."""
-        return (
-            f"Redis at {self.url} refused {self.command}: {self.reason}. The command changed "
-            "nothing. Correct the server (memory, ACL, role of the node) and try again."
-        )
+        remedy = "Correct the server (memory, ACL, role of the node) and try again."
+        if self.reason.startswith(_MOVED):
+            remedy = "It is a node of a Redis Cluster, whose nodes are not followed yet: use one primary."
+        said = f"Redis at {self.url} refused {self.command}: {self.reason}."
+        return f"{said} The command changed nothing. {remedy}"
 
 
 @error

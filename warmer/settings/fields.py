@@ -104,7 +104,8 @@ class Settings:
         1,
         Count(1, 16384),
         "How many units of atomicity the namespace has. Recorded in Redis: who differs refuses to start.",
-        low="On a Redis Cluster, one shard puts the whole namespace on one node: take 64 or more.",
+        low="A shard is one slot of a Redis Cluster and can't be divided: take 64 if you may move to one. "
+        "Nodes of a cluster are not followed yet: all shards must be on one primary.",
         high="Every invalidation that is not of a single entry goes to each shard.",
     )
     max_connections: int = setting(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import AskError, NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from warmer import lua
@@ -127,7 +127,8 @@ class Scripts:
 
     def refused(self, command: str, reply: Any) -> RedisRefused:
         """The error for an error reply."""
-        return RedisRefused(self._url, command, str(reply))
+        moved = "MOVED to " if isinstance(reply, AskError) else ""  # redis-py leaves the word out
+        return RedisRefused(self._url, command, f"{moved}{reply}")
 
 
 def _turned_away(reply: Any) -> bool:
