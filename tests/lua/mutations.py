@@ -1,6 +1,7 @@
 """Scripts broken on purpose, one line at a time, and what must notice.
 
-`python -m tests.lua.mutations` shows for each mutant which check caught it, and after how many steps.
+`python -m tests.lua.mutations` runs the scripts as they are through 2,000 sequences of 40 steps at most, and
+then shows for each mutant which check caught it, and after how many steps.
 """
 
 from __future__ import annotations
@@ -274,40 +275,50 @@ def machine(url: str, source: Callable[[str], str]) -> type[ProtocolMachine]:
     return Bound
 
 
-def hunt(url: str, mutation: Mutation, most_examples: int) -> str | None:
-    """Run the machine on a mutant: what the check said that caught it, or None.
+def hunt(url: str, mutation: Mutation, most_examples: int) -> tuple[str, int] | None:
+    """Run the machine on a mutant: what the check said that caught it, and after how many steps; or None.
 
     From several seeds: one may circle where nothing happens.
     """
+    steps = 0
     for number, examples in ((mutation.seed, 25), *((number, most_examples // 4) for number in range(4))):
-        caught = _hunted(url, mutation, number, examples)
+        caught, some = _hunted(url, mutation, number, examples)
+        steps += some
         if caught is not None:
-            return caught
+            return caught, steps
     return None
 
 
-def _hunted(url: str, mutation: Mutation, number: int, most_examples: int) -> str | None:
+def _hunted(url: str, mutation: Mutation, number: int, most_examples: int) -> tuple[str | None, int]:
     hunting = settings(
         max_examples=most_examples, stateful_step_count=40, deadline=None, database=None,
         suppress_health_check=list(HealthCheck), phases=(Phase.generate,), report_multiple_bugs=False,
     )  # fmt: skip
+    bound = machine(url, mutation.source)
     try:
-        run_state_machine_as_test(seed(number)(machine(url, mutation.source)), settings=hunting)
+        run_state_machine_as_test(seed(number)(bound), settings=hunting)
     except AssertionError as caught:
-        return re.sub(r"\s*\n.*", "", str(caught), flags=re.DOTALL)
-    return None
+        return re.sub(r"\s*\n.*", "", str(caught), flags=re.DOTALL), bound.steps
+    return None, bound.steps
 
 
 def main() -> int:
-    """Hunt them all; the exit code is the number of those that got away."""
+    """Run the scripts as they are, then hunt the mutants; the exit code is how many of them got away."""
     from warmer.testing import ValkeyServer
 
     away = 0
     with ValkeyServer() as server:
+        whole = machine(server.url, lua.source)
+        run_state_machine_as_test(whole, settings=settings(
+            max_examples=2000, stateful_step_count=40, deadline=None, database=None,
+            suppress_health_check=list(HealthCheck),
+        ))  # fmt: skip
+        sys.stdout.write(f"{whole.steps:,} steps, each as the model says\n")
         for mutation in MUTATIONS:
             caught = hunt(server.url, mutation, 400)
             away += caught is None
-            sys.stdout.write(f"{mutation.name:55} {caught or 'GOT AWAY'}\n")
+            told = "GOT AWAY" if caught is None else f"{caught[1]:5} steps: {caught[0]}"
+            sys.stdout.write(f"{mutation.name:55} {told}\n")
             sys.stdout.flush()
     return away
 

@@ -52,6 +52,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     url: ClassVar[str]
     source: ClassVar[Callable[[str], str]]
+    steps: ClassVar[int] = 0
 
     loads = Bundle("loads")
     unheard = Bundle("unheard")
@@ -294,6 +295,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_invalidated_is_there(self) -> None:
         """Promise 1: when an invalidation has returned, nothing that was loaded before it is stored."""
+        type(self).steps += 1
         for subject in SUBJECTS:
             self._check_served(subject, self.shard.header(subject))
 
