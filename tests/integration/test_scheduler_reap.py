@@ -10,6 +10,7 @@ import redis
 
 from tests.working.inline import fleet
 from warmer import Query, Warmer
+from warmer.core.heat import heat_in
 from warmer.core.keys import keyspace
 from warmer.core.keyspace import ShardKeys
 from warmer.errors import LoadFailed, UnknownRun
@@ -150,17 +151,19 @@ def test_failures_are_remembered_for_a_while(
     assert client.hlen(keys.failures) == 0
 
 
-def test_heat_of_what_nobody_reads_goes(flights: Warmer, clock: Clock, keys: ShardKeys, client: Any) -> None:
+def test_heat_of_what_nobody_reads_goes(flights: Warmer, clock: Clock, keys: ShardKeys) -> None:
     """Counts of reads are about now."""
     store = flights.runtime().store
-    store.tally(0, 1_000_000, [Tally("number@1:1", 5, "while_read", 10_000_000, 20_000_000, 100)])
+    members = ["number@1:1", "number@1:2"]
+    store.tally(0, 1_000_000, [Tally(members[0], 5, "while_read", 10_000_000, 20_000_000, 100)])
     clock.advance(30)
-    store.tally(0, 1_000_000, [Tally("number@1:2", 5, "while_read", 10_000_000, 20_000_000, 100)])
-    clock.advance(20)
+    store.tally(0, 1_000_000, [Tally(members[1], 5, "while_read", 10_000_000, 20_000_000, 100)])
+    clock.advance(30)
 
     _reap(flights)
 
-    assert client.hkeys(keys.heat) == ["number@1:2"]
+    records = store.command("HGET", keys.reads, "0")
+    assert [member for member in members if heat_in(records, member, store.now_us())] == members[1:]
 
 
 def test_params_of_digested_keys_go_with_their_entries(
@@ -255,12 +258,21 @@ def test_many_records_go_bit_by_bit(flights: Warmer, clock: Clock, keys: ShardKe
         store.tally(0, 1_000_000, tallies)
     clock.advance(HOUR)
     reaper = Reaper(flights)
-    before = client.hlen(keys.heat)
+    before = client.hlen(keys.reads)
 
     reaper.step()
 
-    assert before - 400 <= client.hlen(keys.heat) < before
-    wait_until(lambda: reaper.step() == 0 and not client.exists(keys.heat), description="all to be cleared")
+    assert before - 20 <= client.hlen(keys.reads) < before
+    wait_until(lambda: reaper.step() == 0 and not client.exists(keys.reads), description="all to be cleared")
+
+
+def test_what_earlier_releases_kept_of_reads_goes(flights: Warmer, keys: ShardKeys, client: Any) -> None:
+    """Nothing reads it any more, and no entry's record is to be kept for good."""
+    client.hset(keys.heat, "number@1:1", "1700000000000000 1.0 20000000 10000000 1700000000000000 1")
+
+    _reap(flights)
+
+    assert not client.exists(keys.heat)
 
 
 def test_every_shard_is_cleared(namespace: str, redis_url: str, client: Any) -> None:

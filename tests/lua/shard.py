@@ -14,6 +14,7 @@ import redis
 
 from warmer import lua
 from warmer.core.header import PUBLIC_OWNER, Header
+from warmer.core.heat import Heat, bucket_of, heat_in
 
 SECOND = 1_000_000
 LEASE_US = 10 * SECOND
@@ -237,6 +238,13 @@ class Shard:
         """What a hash of the shard holds for the entry."""
         value = cast("bytes | None", self.redis.hget(self.key(name), subject.member))
         return None if value is None else value.decode()
+
+    def heat(self, subject: Subject = UA) -> Heat | None:
+        """How much the entry is read, as the scripts have it."""
+        key = self.key("reads")
+        bucket = bucket_of(subject.member, int(self.redis.hget(key, "n") or 1))
+        records = cast("bytes | None", self.redis.hget(key, str(bucket)))
+        return heat_in(records or b"", subject.member, self.now())
 
     def advance(self, us: int) -> None:
         """Move the scripts' clock, back where `us` is below 0."""

@@ -183,9 +183,9 @@ def test_several_processes_add_up(shard: Shard) -> None:
 
 
 def _rate(shard: Shard) -> float:
-    record = shard.hash("heat")
-    assert record is not None
-    return float(record.split()[1])
+    heat = shard.heat()
+    assert heat is not None
+    return heat.reads_per_second
 
 
 def test_who_saw_the_last_value_does_not_ask_for_the_next_but_one(shard: Shard) -> None:

@@ -167,7 +167,7 @@ def test_an_entry_that_nobody_reads_is_dropped(shard: Shard) -> None:
 
     assert shard.claimed() == []
     assert shard.due() == float("inf")
-    assert shard.hash("heat") is None
+    assert shard.heat() is None
 
 
 def test_an_entry_kept_for_good_is_never_dropped(shard: Shard) -> None:

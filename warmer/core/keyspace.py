@@ -49,6 +49,7 @@ class ShardKeys:
     doomed: str
     failures: str
     heat: str
+    reads: str
     queries: str
     params: str
     claims: str

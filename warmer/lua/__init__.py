@@ -7,6 +7,12 @@ from functools import cache
 from importlib.resources import files
 
 _SHARED = {
+    "claim": ("_heat.lua",),
+    "commit": ("_heat.lua",),
+    "fail": ("_heat.lua",),
+    "reap": ("_heat.lua",),
+    "revive": ("_heat.lua",),
+    "tally": ("_heat.lua",),
     "apply": ("_fence.lua", "_remove.lua"),
     "remove": ("_remove.lua",),
     "invalidate": ("_fence.lua", "_remove.lua"),

@@ -96,21 +96,6 @@ end
 -- A member's query: the text before the version.
 local function query_of(member) return string.match(member, '^[^@]*') end
 
--- Heat of an entry: "last_read reads_per_second idle_after ttl first_read admitted"; idle_after 0: kept for good.
-local function heat_of(member)
-  local record = redis.call('HGET', root .. 'heat', member)
-  if not record then return nil end
-  local f = split(record)
-  return {last_read = tonumber(f[1]), rate = tonumber(f[2]), idle_us = tonumber(f[3]), ttl_us = tonumber(f[4]),
-          first_read = tonumber(f[5]), admitted = f[6] == '1'}
-end
-
-local function write_heat(member, heat)
-  redis.call('HSET', root .. 'heat', member, table.concat({text(heat.last_read),
-    string.format('%.3f', heat.rate), text(heat.idle_us), text(heat.ttl_us), text(heat.first_read),
-    heat.admitted and '1' or '0'}, ' '))
-end
-
 -- Counts an entry as done or failed in each run that fed it before the load with this lease stamp began. A run that
 -- fed it later wants a later load. cause: of a failure, which the run keeps if it is among its first. Returns whether
 -- a run still waits for the entry.

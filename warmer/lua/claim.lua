@@ -26,7 +26,7 @@ local function put_off(index, member, heat, warming)
     redis.call('ZADD', index, text(retry), member)
   elseif not warming and heat and heat.admitted and heat.idle_us > 0 and now - heat.last_read > heat.idle_us then
     redis.call('ZADD', index, '+inf', member)
-    redis.call('HDEL', root .. 'heat', member)
+    write_heat(member, nil)
   else
     return false
   end

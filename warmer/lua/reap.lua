@@ -1,7 +1,7 @@
 -- reap.lua: one step of clearing away what is over in a shard: records that nobody will come back for.
 -- KEYS[1]  root
 -- ARGV[1]  life   ARGV[2] about how many of each kind to look at
--- ARGV[3..11] cursors of leases, doomed, failures, heat, params, loaded, warming, waiting, learned; "0" to begin
+-- ARGV[3..11] cursors of leases, doomed, failures, params, loaded, warming, waiting, learned, reads; "0" to begin
 -- returns  {now, how many went, {next cursor of each kind}}
 -- why      none of these has a TTL, so that no eviction can take one that matters; and no step may take long
 local SECOND, removed, cursors = 1000000, 0, {}
@@ -16,12 +16,6 @@ end
 local function failure_over(_, record)
   -- Kept for a while after its back-off, so that the next failure backs off longer.
   return tonumber(string.match(record, '^%d+ (%d+)')) < now - 600 * SECOND
-end
-
-local function cold(member)
-  local heat = heat_of(member)
-  local idle = heat.idle_us > 0 and math.max(heat.idle_us, heat.ttl_us) or math.max(heat.ttl_us, 86400 * SECOND)
-  return now - heat.last_read > 2 * idle
 end
 
 local function unknown(member)
@@ -52,9 +46,8 @@ end
 
 local function wait_over(_, told) return tonumber(told) < now - 60 * SECOND end
 
-local kinds = {{'leases', lease_over}, {'doomed', lease_over}, {'failures', failure_over}, {'heat', cold},
-               {'params', unknown}, {'loaded', loaded_long_ago}, {'warming', unwanted}, {'waiting', wait_over},
-               {'learned', learned_long_ago}}
+local kinds = {{'leases', lease_over}, {'doomed', lease_over}, {'failures', failure_over}, {'params', unknown},
+               {'loaded', loaded_long_ago}, {'warming', unwanted}, {'waiting', wait_over}, {'learned', learned_long_ago}}
 for i, kind in ipairs(kinds) do
   local reply = redis.call('HSCAN', root .. kind[1], ARGV[2 + i], 'COUNT', ARGV[2])
   cursors[i] = reply[1]
@@ -64,4 +57,13 @@ for i, kind in ipairs(kinds) do
     end
   end
 end
+
+-- Buckets of records of about twenty entries each.
+local reply = redis.call('HSCAN', buckets, ARGV[#ARGV], 'COUNT', math.ceil(ARGV[2] / 20))
+cursors[#kinds + 1] = reply[1]
+for j = 1, #reply[2], 2 do
+  if reply[2][j] ~= 'n' then removed = removed + forget_cold(reply[2][j], reply[2][j + 1]) end
+end
+if redis.call('HLEN', buckets) == 1 and redis.call('HEXISTS', buckets, 'n') == 1 then redis.call('UNLINK', buckets) end
+redis.call('UNLINK', root .. 'heat') -- of earlier releases
 return {text(now), removed, cursors}

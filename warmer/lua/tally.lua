@@ -10,13 +10,12 @@ for i = 3, #ARGV, 6 do
   local ttl_us, idle_us = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
   local heat = heat_of(member)
   if heat and now - heat.last_read > math.max(idle_us, 2 * ttl_us) then heat = nil end
-  if not heat then heat = {last_read = now, rate = 0, first_read = now, admitted = false} end
+  if not heat then heat = {last_read = now, rate = 0, admit_at = now + ttl_us, admitted = false} end
   -- Several processes report in turn: the rate decays over about four reports of one process.
   local weight = math.min(1, (now - heat.last_read) / (4 * tonumber(ARGV[2])))
   heat.rate = heat.rate * (1 - weight) + 0.25 * reads / math.max(span_s, 0.001)
-  heat.last_read, heat.ttl_us = now, ttl_us
-  heat.idle_us = keep == 'always' and 0 or idle_us
-  if keep == 'while_read' and not heat.admitted and now - heat.first_read > ttl_us then heat.admitted = true end
+  heat.last_read, heat.idle_us = now, keep == 'always' and 0 or idle_us
+  if keep == 'while_read' and not heat.admitted and now > heat.admit_at then heat.admitted = true end
   if heat.admitted then
     local index = root .. 'index:' .. query_of(member)
     if tonumber(redis.call('ZSCORE', index, member) or 0) == math.huge then
@@ -29,12 +28,9 @@ for i = 3, #ARGV, 6 do
     end
   end
   write_heat(member, heat)
-  -- Records of what nobody reads any more go by sampling, like members of names.
-  for _, other in ipairs(redis.call('HRANDFIELD', root .. 'heat', 1)) do
-    local cold = heat_of(other)
-    if cold and cold.idle_us > 0 and now - cold.last_read > 2 * math.max(cold.idle_us, cold.ttl_us) then
-      redis.call('HDEL', root .. 'heat', other)
-    end
-  end
+end
+-- Records of what nobody reads any more go by sampling, like members of names.
+for _, bucket in ipairs(redis.call('HRANDFIELD', buckets, math.ceil((#ARGV - 2) / 96))) do
+  if bucket ~= 'n' then forget_cold(bucket, redis.call('HGET', buckets, bucket)) end
 end
 return {'tallied', text(now)}

@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from warmer.core.adaptive import Adaptive, History
 from warmer.core.header import HEADER_SIZE, INVALIDATED, SEALED, Header
+from warmer.core.heat import bucket_of, heat_in
 from warmer.core.keys import EntryKey, keyspace
+from warmer.core.keyspace import ShardKeys
 from warmer.core.tokens import escape
 from warmer.reading import Reading
 from warmer.store.operations import Store
@@ -185,7 +187,7 @@ def inspect_entry(store: Store, reading: Reading[Any], args: tuple[Any, ...]) ->
         names={name: (now - float(at)) / 1e6 if at else None for name, at in fence.items()},
         lease=_lease(store.command("HGET", keys.leases, entry.member), now),
         failure=failure.decode(errors="replace").split(" ", 3)[-1] if failure else "",
-        heat=_heat(store.command("HGET", keys.heat, entry.member), now),
+        heat=_heat(store, keys, entry.member, now),
         learned=_learned(store.command("HGET", keys.learned, entry.member), reading.options.adaptive),
     )
 
@@ -224,12 +226,16 @@ def _lease(record: bytes | None, now: float) -> str:
     return f"held for {(now - float(stamp)) / 1e6:.1f} s, lasts {(float(expires) - now) / 1e6:.1f} s more"
 
 
-def _heat(record: bytes | None, now: float) -> str:
-    if record is None:
+def _heat(store: Store, keys: ShardKeys, member: str, now: float) -> str:
+    buckets = int(store.command("HGET", keys.reads, "n") or 1)
+    records = store.command("HGET", keys.reads, bucket_of(member, buckets))
+    heat = heat_in(records or b"", member, now)
+    if heat is None:
         return "not read lately"
-    last_read, rate, _, _, _, admitted = record.decode().split()
-    kept = "admitted to being kept warm" if admitted == "1" else "not admitted to being kept warm"
-    return f"{float(rate):.2g} a second, the last {(now - float(last_read)) / 1e6:.0f} s ago; {kept}"
+    kept = f"{'' if heat.admitted else 'not '}admitted to being kept warm"
+    return (
+        f"{heat.reads_per_second:.2g} a second, the last {(now - heat.last_read_us) / 1e6:.0f} s ago; {kept}"
+    )
 
 
 def _learned(record: bytes | None, rule: Adaptive | None) -> str:
