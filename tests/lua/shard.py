@@ -154,6 +154,9 @@ class Shard:
     def release(self, subject: Subject, token: str) -> Any:
         return self.run("release", subject.member, token)
 
+    def leave(self, subject: Subject, token: str, cause: str = "unclean", rest_us: int = SECOND) -> Any:
+        return self.run("leave", subject.member, token, cause, rest_us)
+
     def extend(self, *pairs: tuple[Subject, str], lease_us: int = LEASE_US) -> Any:
         return self.run(
             "extend", lease_us, *(part for subject, token in pairs for part in (subject.member, token))

@@ -274,6 +274,10 @@ class Store:
         """Give a lease back without a result."""
         self._run("release", lease.entry.shard, lease.entry.member, lease.token)
 
+    def leave(self, lease: Lease, cause: str, rest_us: int) -> None:
+        """End a lease whose load must not be stored; by itself the entry is not loaded for `rest_us`."""
+        self._run("leave", lease.entry.shard, lease.entry.member, lease.token, cause, rest_us)
+
     def ask(self, entry: EntryKey, seen: int | None) -> str:
         """Move the entry's due time to now, if no value is stored that is newer than the stamp `seen`.
 
