@@ -130,13 +130,14 @@ class Shard:
         max_kept: int = 100,
         tokens: str = "",
         learned: str = "",
+        lag_us: int = 0,
         names: Sequence[str] | None = None,
     ) -> Any:
         named = subject.names if names is None else names
         return self.run(
             "commit", subject.member, token, stamp, payload, flags, cost_us, PUBLIC_OWNER, ttl_us, grace_us,
             wait_us, repr(early), repr(draw), keep, idle_us, max_kept, subject.version, tokens,
-            learned, len(subject.fence_only), *named,
+            learned, lag_us, len(subject.fence_only), *named,
         )  # fmt: skip
 
     def store(self, subject: Subject = UA, **how: Any) -> int:

@@ -158,6 +158,7 @@ class Load:
                 grace_us=ttl_us if options.grace_as_ttl else options.grace_us,
                 wait_us=max(waits, default=-1), early=options.early, draw=random.expovariate(1.0),
                 keep=options.keep, idle_us=options.idle_us, max_kept=options.max_kept, learned=learned,
+                lag_us=options.lag_us,
                 fence_only=self.flight.names.fence_only,
                 listed=tuple(dict.fromkeys((*self.flight.names.listed, *sorted(loaded.found)))),
             )  # fmt: skip
