@@ -138,6 +138,7 @@ def read_options(query: str, given: Mapping[str, Any]) -> Options:
         soft_s=read_soft_timeout(query, given["soft_timeout"], wait_s, timeout_s, grace_s),
         early=_early(query, given["early"]),
         near_s=_near_s(query, given),
+        source_lag_s=_source_lag_s(query, given),
         sensitive=bool(given["sensitive"]),
         browser_max_age_s=seconds(query, "browser_max_age", given["browser_max_age"]),
         queue=given["queue"],
@@ -160,6 +161,15 @@ def _near_s(query: str, given: Mapping[str, Any]) -> float:
             said = f"{option}={given[option]!r}"
             raise InvalidOption(query, "near", show(given["near"]), f"0, as it is declared with {said}")
     return near_s
+
+
+def _source_lag_s(query: str, given: Mapping[str, Any]) -> float:
+    """By how much its source may be behind: not at all where no entry may be older than the database."""
+    lag_s = seconds(query, "source_lag", given["source_lag"])
+    if lag_s and given["consistency"] == "strict":
+        expected = "0, as it is declared with consistency='strict': let it load from the primary"
+        raise InvalidOption(query, "source_lag", show(given["source_lag"]), expected)
+    return lag_s
 
 
 def _dependencies(

@@ -107,6 +107,7 @@ class Warmer:
         consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
         min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
         timeout: Duration = ..., soft_timeout: Duration = ..., early: float = ..., near: Duration = ...,
+        source_lag: Duration = ...,
         batch: Callable[..., Any] | None = ..., sensitive: bool = ..., browser_max_age: Duration = ...,
         queue: str | None = ..., priority: int | None = ...,
     ) -> ResourceDecorator: ...  # fmt: skip
@@ -119,6 +120,7 @@ class Warmer:
         consistency: Literal["eventual", "strict"] = ..., stale_after_write: Duration = ...,
         min_interval: Duration = ..., miss: Literal["load", "wait", "raise"] = ..., wait: Duration = ...,
         timeout: Duration = ..., soft_timeout: Duration = ..., early: float = ..., near: Duration = ...,
+        source_lag: Duration = ...,
         batch: Callable[..., Any] | None = ..., sensitive: bool = ..., browser_max_age: Duration = ...,
         queue: str | None = ..., priority: int | None = ...,
     ) -> Decorator: ...  # fmt: skip
@@ -145,6 +147,7 @@ class Warmer:
         soft_timeout: Duration = 0,
         early: float = 1.0,
         near: Duration = 0,
+        source_lag: Duration = 0,
         batch: Callable[..., Any] | None = None,
         sensitive: bool = False,
         browser_max_age: Duration = 0,
@@ -168,16 +171,16 @@ class Warmer:
         caches, sealed (needs the setting seal_key).
         browser_max_age: how long a browser may show it without asking.
         near: for how long this process may serve a copy of its own; see docs/howto/near-copies.md.
+        source_lag: by how much the replica that its loads read from may be behind; docs/howto/replicas.md.
 
         Raises DecorationError where anything can't be meant; the query is not registered then.
         """
         options = {key: value for key, value in locals().items() if key not in ("self", "resources")}
-        opened = {} if resources is None else resources
 
         def decorate(fn: Callable[..., Any]) -> Query[Any, Any]:
             reading = declare(
                 fn, settings=self.settings, runtime_of=self.runtime, name=name, version=version,
-                depends_on=depends_on, tags=tags, scope=scope, resources=opened, options=options,
+                depends_on=depends_on, tags=tags, scope=scope, options=options, resources=resources or {},
             )  # fmt: skip
             return self._register(reading)
 

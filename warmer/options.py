@@ -37,6 +37,7 @@ class Options:
     grace_as_ttl: bool = False
     early: float = 1.0
     near_s: float = 0.0
+    source_lag_s: float = 0.0
     sensitive: bool = False
     browser_max_age_s: float = 0.0
     queue: str | None = None
@@ -66,6 +67,11 @@ class Options:
     def stale_us(self) -> int:
         """How long an invalidated value may still be served, in microseconds."""
         return round(self.stale_after_write_s * 1e6)
+
+    @property
+    def lag_us(self) -> int:
+        """By how much what its loads read from may be behind, in microseconds."""
+        return round(self.source_lag_s * 1e6)
 
     @property
     def interval_us(self) -> int:

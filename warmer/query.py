@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
+from warmer.bypassing import apast_cache, passes, past_cache
 from warmer.core.keys import EntryKey
 from warmer.driving import Steps, adrive, drive
 from warmer.entry import Entry
@@ -86,8 +86,8 @@ class Handle(Generic[R]):
         """The value with its age and state, read through."""
         reading = self._reading
         reading.check_identity(self._args)
-        if past.get() is not None:
-            return _past_cache(reading, self._key, self._args)
+        if past.get() is not None and passes(reading, self._args):
+            return past_cache(reading, self._key, self._args, _miss(reading, miss))
         runtime = reading.runtime_of()
         return drive(runtime, self._read(runtime, miss), reading.name, "aget")
 
@@ -99,8 +99,8 @@ class Handle(Generic[R]):
         """`read`, from asyncio. Cancelling it stops the wait, not a load that others wait for, too."""
         reading = self._reading
         reading.check_identity(self._args)
-        if past.get() is not None:
-            return await _apast_cache(reading, self._key, self._args)
+        if past.get() is not None and passes(reading, self._args):
+            return await apast_cache(reading, self._key, self._args, _miss(reading, miss))
         runtime = reading.runtime_of()
         return await adrive(runtime, self._read(runtime, miss))
 
@@ -224,8 +224,8 @@ class Query(Generic[P, R]):
             return Handle(reading, key, canonical).get()
         if reading.scoped:
             reading.check_identity(canonical)
-        if past.get() is not None:
-            return _past_cache(reading, key, canonical).value
+        if past.get() is not None and passes(reading, canonical):
+            return past_cache(reading, key, canonical, reading.options.miss).value
         runtime = reading.runtime_of()
         seen = reading.hit(runtime, key, canonical, *runtime.store.fetch(key))
         if not isinstance(seen, Missed):
@@ -250,8 +250,8 @@ class Query(Generic[P, R]):
             return await Handle(reading, key, canonical).aget()
         if reading.scoped:
             reading.check_identity(canonical)
-        if past.get() is not None:
-            return (await _apast_cache(reading, key, canonical)).value
+        if past.get() is not None and passes(reading, canonical):
+            return (await apast_cache(reading, key, canonical, reading.options.miss)).value
         runtime = reading.runtime_of()
         seen = reading.hit(runtime, key, canonical, *await runtime.afetch(key))
         if not isinstance(seen, Missed):
@@ -306,7 +306,7 @@ class Query(Generic[P, R]):
         calls: handles, tuples of positional arguments, or mappings of params.
         """
         handles = self._handles(calls)
-        if past.get() is not None:
+        if past.get() is not None and any(passes(self._reading, handle._args) for handle in handles):
             return [handle.get() for handle in handles]
         runtime = self._reading.runtime_of()
         return drive(runtime, self._many(runtime, handles), self._reading.name, "aget_many")
@@ -314,7 +314,7 @@ class Query(Generic[P, R]):
     async def aget_many(self, calls: Iterable[Any]) -> list[R]:
         """`get_many`, from asyncio."""
         handles = self._handles(calls)
-        if past.get() is not None:
+        if past.get() is not None and any(passes(self._reading, handle._args) for handle in handles):
             return [await handle.aget() for handle in handles]
         runtime = self._reading.runtime_of()
         return await adrive(runtime, self._many(runtime, handles))
@@ -389,20 +389,6 @@ class AsyncQuery(Query[P, R]):
     def fn(self) -> Callable[P, Coroutine[Any, Any, R]]:  # type: ignore[override]
         """The function itself, uncached, with its resources opened for the call."""
         return cast("Callable[P, Coroutine[Any, Any, R]]", super().fn)
-
-
-def _past_cache(reading: Reading[R], key: bytes, args: Args) -> Entry[R]:
-    value = reading.call(reading.params(args))
-    if asyncio.iscoroutine(value):
-        value = asyncio.run(value)
-    return Entry(value, 0.0, "loaded", 0, 0.0, key.decode())
-
-
-async def _apast_cache(reading: Reading[R], key: bytes, args: Args) -> Entry[R]:
-    value = reading.call(reading.params(args))
-    if asyncio.iscoroutine(value):
-        value = await value
-    return Entry(value, 0.0, "loaded", 0, 0.0, key.decode())
 
 
 def _miss(reading: Reading[Any], miss: str | None) -> str:

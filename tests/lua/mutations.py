@@ -41,14 +41,14 @@ MUTATIONS = (
     Mutation(
         "commit forgets the fence",
         "commit",
-        "if lease.doomed or newest_fence(21, #ARGV) >= stamp then",
+        "if lease.doomed or newest >= stamp or over <= now then",
         "if lease.doomed then",
     ),
     Mutation(
         "commit forgets the last name",
         "commit",
-        "newest_fence(21, #ARGV)",
-        "newest_fence(21, #ARGV - 1)",
+        "newest_fence(22, #ARGV)",
+        "newest_fence(22, #ARGV - 1)",
         seed=21,
     ),
     Mutation(
@@ -67,8 +67,8 @@ MUTATIONS = (
     Mutation(
         "commit forgets that it is doomed",
         "commit",
-        "if lease.doomed or newest_fence(21, #ARGV) >= stamp then",
-        "if not lease.doomed and newest_fence(21, #ARGV) >= stamp then",
+        "if lease.doomed or newest >= stamp or over <= now then",
+        "if not lease.doomed and newest >= stamp then",
     ),
     Mutation(
         "commit says lost when it is repeated",

@@ -131,13 +131,14 @@ class Shard:
         max_kept: int = 100,
         tokens: str = "",
         learned: str = "",
+        lag_us: int = 0,
         names: Sequence[str] | None = None,
     ) -> Any:
         named = subject.names if names is None else names
         return self.run(
             "commit", subject.member, token, stamp, payload, flags, cost_us, PUBLIC_OWNER, ttl_us, grace_us,
             wait_us, repr(early), repr(draw), keep, idle_us, max_kept, subject.version, tokens,
-            learned, len(subject.fence_only), *named,
+            learned, lag_us, len(subject.fence_only), *named,
         )  # fmt: skip
 
     def store(self, subject: Subject = UA, **how: Any) -> int:
@@ -154,6 +155,9 @@ class Shard:
 
     def release(self, subject: Subject, token: str) -> Any:
         return self.run("release", subject.member, token)
+
+    def leave(self, subject: Subject, token: str, cause: str = "unclean", rest_us: int = SECOND) -> Any:
+        return self.run("leave", subject.member, token, cause, rest_us)
 
     def extend(self, *pairs: tuple[Subject, str], lease_us: int = LEASE_US) -> Any:
         return self.run(

@@ -1,4 +1,4 @@
-"""fail.lua, extend.lua, release.lua: the other ways in which a lease goes on or ends."""
+"""fail.lua, extend.lua, release.lua, leave.lua: the other ways in which a lease goes on or ends."""
 
 from __future__ import annotations
 
@@ -111,6 +111,58 @@ def test_a_failed_load_wakes_who_waits(shard: Shard) -> None:
     assert heard.get_message(timeout=5)
 
     shard.fail(UA, token)
+
+    assert heard.get_message(timeout=5) is not None
+    heard.close()
+
+
+def test_a_load_that_must_not_be_stored_leaves_its_entry_alone_for_a_while(shard: Shard) -> None:
+    """What is kept warm is not loaded again and again for nothing; who reads it may load it at once."""
+    shard.store(keep="always")
+    shard.redis.zadd(shard.key("index:q"), {UA.member: shard.now()})
+    assert shard.claimed() == [UA.member]
+    token, _ = shard.lease(newer_than="inf")
+
+    assert shard.leave(UA, token, rest_us=5 * SECOND) == "left"
+
+    assert shard.claimed() == []
+    assert shard.redis.get(shard.key("settled")) == b"1"
+    assert shard.lease(newer_than="inf")
+    shard.advance(20 * SECOND)
+    assert shard.claimed() == [UA.member]
+
+
+def test_what_nobody_keeps_warm_stays_so_when_a_load_leaves_it(shard: Shard) -> None:
+    """No load is owed to an entry that only its readers load."""
+    shard.store()
+    token, _ = shard.lease(newer_than="inf")
+
+    shard.leave(UA, token)
+
+    assert shard.due() == float("inf")
+
+
+def test_only_the_holder_leaves(shard: Shard) -> None:
+    """Who does not hold the lease ends nothing; a doomed load gives up its place."""
+    doomed, _ = shard.lease()
+    shard.invalidate()
+    token, stamp = shard.lease()
+
+    assert shard.leave(UA, "nobody") == "lost"
+    assert shard.leave(UA, doomed) == "left"
+    assert shard.hash("doomed") is None
+    assert shard.commit(UA, token, stamp)[0] == "stored"
+
+
+def test_a_load_that_leaves_wakes_who_waits(shard: Shard) -> None:
+    """The next one loads at once."""
+    token, _ = shard.lease()
+    assert shard.acquire()[0] == "busy"
+    heard = shard.redis.pubsub()
+    heard.subscribe(shard.key("wake"))
+    assert heard.get_message(timeout=5)
+
+    shard.leave(UA, token)
 
     assert heard.get_message(timeout=5) is not None
     heard.close()

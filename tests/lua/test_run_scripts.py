@@ -390,6 +390,17 @@ def test_the_turn_in_a_long_run_is_not_the_queues_wait(shard: Shard) -> None:
     assert due_at >= shard.now() - SECOND
 
 
+def test_a_load_that_is_not_stored_counts_as_failed(shard: Shard) -> None:
+    """A run ends, and says why, though the loads of its entries must not be stored."""
+    _start(shard)
+    _feed(shard, UA)
+
+    shard.leave(UA, shard.lease()[0], "it read in another's transaction")
+
+    assert _feed(shard, UA) == [0, 1, 0, 1]
+    assert _record(shard)["failure:1"] == f"{UA.member} it read in another's transaction"
+
+
 def test_a_run_that_is_forgotten_is_not_brought_back_by_a_late_load(shard: Shard) -> None:
     """The commit of an entry of a forgotten run makes no new record of it."""
     _start(shard)

@@ -21,6 +21,7 @@ from sqlalchemy.sql.elements import BinaryExpression, BindParameter
 from warmer.capture.tables import children_of, form_of
 from warmer.core.changes import MOST_IMAGES, Image
 from warmer.errors import OutboxMissing
+from warmer.outbox.concerning import has_written
 from warmer.outbox.pending import Frame, Pending
 from warmer.outbox.rows import OURS, means_missing
 from warmer.outbox.schema import outbox
@@ -72,7 +73,7 @@ class Statements:
         if not isinstance(clause, Update | Delete):
             return
         table = clause.table
-        pending.wrote = True
+        has_written(pending)
         if not isinstance(table, Table):
             self._whole(pending.changes, _tables_in(table))
             return
@@ -122,7 +123,7 @@ class Statements:
     def after(self, connection: Connection, pending: Pending, clause: Any, result: CursorResult[Any]) -> None:
         """Note which rows must be read again; name the table if others than those read were hit."""
         if isinstance(clause, Insert):
-            pending.wrote = True
+            has_written(pending)
             self._inserted(connection, pending, clause, result)
             return
         seen, pending.statement = pending.statement, None
@@ -173,7 +174,7 @@ class Statements:
         """A table by its name in SQL text, which may lack its schema, or be in other letters."""
         if name.lower() == outbox.name:
             return
-        pending.wrote = True
+        has_written(pending)
         last = name.rpartition(".")[2].lower()
         tables = self._namespace.runtime().shapes.by_table()
         alike = [table for table in tables if table.rpartition(".")[2].lower() == last]

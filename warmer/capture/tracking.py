@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.util import await_only
 
+from warmer.capture.cleanness import current_load, heard_in_load, settled
 from warmer.capture.statements import Statements
 from warmer.core.changes import Changes
 from warmer.outbox import rows
@@ -67,6 +68,7 @@ class Tracker:
 
     def _begin(self, connection: Connection) -> None:
         pending = connection.info[self._key] = Pending(self._namespace.namespace, ref(connection))
+        pending.begun_in = current_load()
         opened(pending)
 
     def _of(self, connection: Connection, act: Callable[[Pending], object]) -> None:
@@ -115,6 +117,7 @@ class Tracker:
     ) -> None:
         pending = connection.info.get(self._key)
         if pending is not None and not (context and context.execution_options.get("warmer_ours")):
+            heard_in_load(connection, pending)
             self._statements.text(pending, statement, context)
 
     # -- COMMIT
@@ -178,6 +181,8 @@ class Tracker:
         if pending is None:
             return
         ended(pending)
+        if database is not None:
+            settled(pending)
         if pending.written is None:
             return
         if is_async:

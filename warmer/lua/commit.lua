@@ -6,8 +6,9 @@
 -- ARGV[12] early       ARGV[13] draw: an Exp(1) draw          ARGV[14] keep: "never" | "always" | "while_read"
 -- ARGV[15] idle_us     ARGV[16] max_kept   ARGV[17] version   ARGV[18] tokens of the params, "" unless digested
 -- ARGV[19] what the loads of an entry with a learned ttl have found, "": its ttl is not learned
--- ARGV[20] how many of the names that follow only serve the fence (they need no member list)
--- ARGV[21..] names
+-- ARGV[20] lag_us: by how much what the load read from may be behind, 0: it is not
+-- ARGV[21] how many of the names that follow only serve the fence (they need no member list)
+-- ARGV[22..] names
 -- returns  {"stored", now, header (64 bytes; flag UNCHANGED: the result is what was stored), "replaced" | "first"}
 --          | {"refused", now} | {"lost", now}
 -- why      a check in Python and then SET could overwrite what a newer holder wrote, or bring back what was invalidated
@@ -37,7 +38,15 @@ if not is_mine(lease) then
   lease = {doomed = true}
 end
 
-if lease.doomed or newest_fence(21, #ARGV) >= stamp then
+-- Until when a value may be kept whose load began less than the lag after the newest invalidation: its source may
+-- not have known of that yet, nor of one that was lost with an earlier life. (Stamps may be ahead of the clock.)
+local newest, lag, over = newest_fence(22, #ARGV), tonumber(ARGV[20]), math.huge
+if lag > 0 then
+  local changed = math.max(newest, tonumber(redis.call('HGET', root .. 'life', 'since') or 0))
+  if stamp < changed + lag then over = math.min(changed, now) + lag end
+end
+
+if lease.doomed or newest >= stamp or over <= now then
   redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)
   -- What readers of other processes that began before this load are waiting for; see "handed" in acquire.lua.
   if somebody_waits(member) then
@@ -81,6 +90,9 @@ local due_at = math.max(fresh_until - lead - draw, earliest)
 if fresh_until - lead < earliest then
   redis.call('HSET', root .. 'overloaded', query, text(now))
 end
+-- A load that begins before `over` would be no better.
+if fresh_until >= over then fresh_until, due_at = over, over end
+grace_until = math.min(grace_until, over)
 
 -- The result is what is stored already, if both have a digest (flag 16) and it is the same: see warmer/core/payload.py.
 local key = root .. 'e:' .. member
@@ -91,7 +103,7 @@ if before and before.life == life and math.floor(before.flags / 16) % 2 == 1 and
   flags = flags + 8
 end
 local header = pack_header(fresh_until, grace_until, due_at)
-local lasts_ms = text(math.ceil((ttl + tonumber(ARGV[10])) / 1000))
+local lasts_ms = text(math.ceil((grace_until - now) / 1000))
 if flags % 16 >= 8 and redis.call('STRLEN', key) == 64 + #payload
    and string.sub(redis.call('GET', key), 65) == payload then
   -- Byte for byte what is there: replicas and the log of writes get its new times, not the value once more.
@@ -117,7 +129,7 @@ redis.call('ZREMRANGEBYSCORE', root .. 'versions:' .. query, '-inf', text(now - 
 if ARGV[18] ~= '' then redis.call('HSET', root .. 'params', member, ARGV[18]) end
 if ARGV[19] ~= '' then redis.call('HSET', root .. 'learned', member, text(now) .. ' ' .. ARGV[19]) end
 
-for i = 21 + tonumber(ARGV[20]), #ARGV do
+for i = 22 + tonumber(ARGV[21]), #ARGV do
   local set = root .. 'members:' .. ARGV[i]
   redis.call('SADD', set, member)
   -- Members whose value has expired go by sampling: each commit looks at two, so at most a third are dead.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from warmer.core.changes import Changes
+from warmer.runtime.modes import Past
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Frame:
-    """One savepoint's part, or the transaction's own. touched: primary keys of rows to look at again."""
+    """One savepoint's part, or the transaction's own. touched: primary keys of rows to look at again.
+
+    hit: the names that it hits, as they were last told: see concerning.py.
+    """
 
     savepoint: str | None
     changes: Changes = field(default_factory=Changes)
     touched: dict[Any, set[tuple[Any, ...]]] = field(default_factory=dict)
+    hit: tuple[object, object, frozenset[str]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +46,8 @@ class Pending:
     #: Set when its outbox row is written.
     row: int = 0
     written: Changes | None = None
+    #: The load that it began in, if it did.
+    begun_in: Past | None = None
 
     @property
     def over(self) -> bool:

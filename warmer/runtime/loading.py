@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,8 +27,18 @@ from warmer.runtime.loads import Expired, Loaded, LoadThread, run_load
 from warmer.store.operations import Commit, Lease
 
 if TYPE_CHECKING:
+    from warmer.runtime.apart import Apart
     from warmer.runtime.batches import Batch
     from warmer.runtime.flights import Flight
+
+
+log = logging.getLogger("warmer")
+
+#: What to do about a load that was not clean.
+CLEAN = (
+    "Those who asked have got it; the next read loads anew. Give the query a session of its own, as in "
+    'resources={"session": SessionLocal}'
+)
 
 
 class Load:
@@ -35,7 +46,7 @@ class Load:
 
     def __init__(
         self,
-        flight: Flight,
+        flight: Flight | Apart,
         readers: list[Reader],
         lease: Lease | None,
         slot: bool,
@@ -124,7 +135,9 @@ class Load:
             loaded = replace(loaded, found=loaded.found | self._names_of(loaded.reads, loaded.began))
         flags, payload = query.encode(loaded.value, flight.entry, flight.params, loaded.found)
         blob = self._unstored_header(loaded, flags) + payload
-        if self.lease is not None:
+        if self.lease is not None and loaded.unclean:
+            self._leave(self.lease, loaded.unclean)
+        elif self.lease is not None:
             blob = self._commit(loaded, flags, payload, digest_in(front_of(flags, blob))) or blob
         return Outcome("loaded", blob=blob, load_s=loaded.cost_us / 1e6)
 
@@ -145,6 +158,7 @@ class Load:
                 grace_us=ttl_us if options.grace_as_ttl else options.grace_us,
                 wait_us=max(waits, default=-1), early=options.early, draw=random.expovariate(1.0),
                 keep=options.keep, idle_us=options.idle_us, max_kept=options.max_kept, learned=learned,
+                lag_us=options.lag_us,
                 fence_only=self.flight.names.fence_only,
                 listed=tuple(dict.fromkeys((*self.flight.names.listed, *sorted(loaded.found)))),
             )  # fmt: skip
@@ -167,6 +181,14 @@ class Load:
         elif replaced and self.runtime.purges is not None:
             self.runtime.purges.replaced(self.query, (*what.fence_only, *what.listed))
         return header + payload
+
+    def _leave(self, lease: Lease, why: str) -> None:
+        """End the lease of a load that saw what no clean load would see: its value is not stored."""
+        self._note("loads_unclean", "the value of %s is not stored: %s. %s", self._shown(), why, CLEAN)
+        try:
+            self.runtime.store.leave(lease, why, self.query.options.ttl_us)
+        except ServerError as exc:
+            log.debug("the lease of %s runs out by itself: %s", lease.entry.member, exc)
 
     def _release(self) -> None:
         """The server refuses the value (it may be full): others need not wait for a lease without a load."""

@@ -14,12 +14,16 @@ from typing import Any
 from warmer.found.reads import Reads
 from warmer.runtime.modes import Past, past
 
+#: Why a load is not clean whose own transactions end without a COMMIT.
+UNSETTLED = "it has written something itself that was not committed, and may have read it"
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a load gave: the value, how long it took, and the names it found on the way.
 
-    reads: what its statements read, if somebody wanted to know. began: on the monotonic clock.
+    reads: what its statements read, if somebody wanted to know. began: on the monotonic clock. unclean: why
+    the value must not be stored, "" if it may be.
     """
 
     value: Any
@@ -27,6 +31,7 @@ class Loaded:
     found: frozenset[str]
     reads: Reads | None = None
     began: float = 0.0
+    unclean: str = ""
 
 
 class Expired(Exception):
@@ -66,7 +71,8 @@ def run_load(
         with around():
             value = _value(call, loops, timeout_s, marker)
     cost_us = round((time.perf_counter() - started) * 1e6)
-    return Loaded(value, cost_us, frozenset(marker.found), marker.reads, began)
+    unclean = marker.unclean or (UNSETTLED if marker.unsettled else "")
+    return Loaded(value, cost_us, frozenset(marker.found), marker.reads, began, unclean)
 
 
 def _value(call: Callable[[], Any], loops: LoadLoop, timeout_s: float, marker: Past) -> Any:

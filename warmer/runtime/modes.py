@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from warmer.found.reads import Reads
+    from warmer.outbox.pending import Pending
 
 
 @dataclass(slots=True)
@@ -17,11 +18,17 @@ class Past:
 
     In a load they must: an inner value may be older than the outer lease. `found` gathers the names that the
     load says it depends on. reads: what its statements read, where somebody wants to know; else None.
+    pending: tracked transactions that have written something in this context, where only the entries that
+    their changes concern are meant. unclean: why what the load gives must not be stored. unsettled: the
+    load's own transactions that have written something and are not committed.
     """
 
     loading: bool
     found: set[str] = field(default_factory=set)
     reads: Reads | None = None
+    pending: tuple[Pending, ...] = ()
+    unclean: str = ""
+    unsettled: set[Pending] = field(default_factory=set)
 
 
 #: None: read through the cache.

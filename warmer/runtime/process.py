@@ -253,6 +253,11 @@ class Runtime:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.store.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called: what is begun now is not ended by anybody."""
+        return self._closed
+
     # -- on the loop
 
     def _join(self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader) -> None:

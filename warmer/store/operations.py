@@ -88,6 +88,7 @@ class Commit:
     fence_only: tuple[str, ...]
     listed: tuple[str, ...]
     learned: str = ""
+    lag_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,7 @@ class Store:
             what.owner, what.ttl_us, what.grace_us, what.wait_us, repr(what.early), repr(what.draw),
             what.keep,
             what.idle_us, what.max_kept, escape(entry.version), entry.params if entry.digested else "",
-            what.learned, len(what.fence_only), *what.fence_only, *what.listed,
+            what.learned, what.lag_us, len(what.fence_only), *what.fence_only, *what.listed,
         )  # fmt: skip
         if len(reply) < 4:
             return _text(reply[0]), b"", False
@@ -273,6 +274,10 @@ class Store:
     def release(self, lease: Lease) -> None:
         """Give a lease back without a result."""
         self._run("release", lease.entry.shard, lease.entry.member, lease.token)
+
+    def leave(self, lease: Lease, cause: str, rest_us: int) -> None:
+        """End a lease whose load must not be stored; by itself the entry is not loaded for `rest_us`."""
+        self._run("leave", lease.entry.shard, lease.entry.member, lease.token, cause, rest_us)
 
     def ask(self, entry: EntryKey, seen: int | None) -> str:
         """Move the entry's due time to now, if no value is stored that is newer than the stamp `seen`.

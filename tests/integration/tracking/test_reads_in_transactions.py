@@ -1,0 +1,177 @@
+"""Reads inside of a transaction that has written: what it concerns goes past the cache, the rest does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, insert, text, update
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
+
+from tests.tracked import CALLS, Flight, Tracked
+from warmer import CacheMiss, Warmer
+from warmer.runtime.modes import past
+
+JANUARY, FEBRUARY, OTHER = CALLS
+
+
+class Counting:
+    """Cached values that tell a read past the cache from one through it: the database has moved on."""
+
+    def __init__(self, made: Tracked) -> None:
+        self.made = made
+        made.fill()
+        with made.engine.begin() as connection:
+            # A writer that nobody tracks: cached delays are 0, those in the database 10.
+            connection.execute(update(Flight).values(delay=10), execution_options={"warmer_ours": True})
+
+    def past(self, read: Callable[[str, int], int] | None = None) -> set[tuple[str, int]]:
+        """The calls that are read past the cache."""
+        read = read or self.made.delays
+        values = {call: read(*call) for call in CALLS}
+        assert set(values.values()) <= {0, 10}
+        return {call for call, value in values.items() if value == 10}
+
+
+@pytest.fixture
+def counting(made: Tracked) -> Counting:
+    """Entries of three calls, each told from what the database has."""
+    return Counting(made)
+
+
+@contextmanager
+def writing(made: Tracked, write: Any) -> Iterator[Session]:
+    """Inside of a transaction that has written, and is rolled back in the end."""
+    with made.sessions() as session:
+        session.execute(write)
+        yield session
+        session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("write", "concerned"),
+    [
+        (delete(Flight).where(Flight.id == 1), {JANUARY}),
+        (update(Flight).where(Flight.carrier == "UA").values(delay=1), {JANUARY, FEBRUARY}),
+        (update(Flight).where(Flight.id == 99).values(delay=1), set()),
+        (insert(Flight).values(carrier="AA", month=2), set(CALLS)),
+        (update(Flight).where(Flight.id == 1).values(month=2), set(CALLS)),
+        (text("UPDATE flights SET delay = 1 WHERE id = 1"), set(CALLS)),
+    ],
+    ids=["delete", "update", "no row", "insert", "move", "text"],
+)
+def test_entries_that_a_change_concerns_are_read_past_the_cache(
+    counting: Counting, write: Any, concerned: set[tuple[str, int]]
+) -> None:
+    """Rows by their columns; what is inserted or moved, and SQL as text, concerns the whole table."""
+    with writing(counting.made, write):
+        assert counting.past() == concerned
+        assert counting.past(lambda *call: counting.made.delays.bind(*call).get()) == concerned
+        assert counting.past(lambda *call: counting.made.delays.get_many([call])[0]) == concerned
+
+    assert counting.past() == set(), "nothing of it was stored, and nothing is past the cache any more"
+    assert past.get() is None
+
+
+def test_a_read_past_the_cache_sees_what_is_committed(counting: Counting) -> None:
+    """The load runs clean, so it sees nothing of the transaction around its reader."""
+    with writing(counting.made, update(Flight).where(Flight.id == 1).values(delay=7)) as session:
+        assert counting.made.delays(*JANUARY) == 10
+        assert session.get_one(Flight, 1).delay == 7
+
+
+def test_a_transaction_that_has_only_read_reads_through_the_cache(counting: Counting) -> None:
+    """Sessions are in a transaction nearly always: to have one open costs no load."""
+    with counting.made.sessions() as session:
+        session.get_one(Flight, 1)
+        assert past.get() is None
+        assert counting.past() == set()
+
+
+def test_what_is_rolled_back_with_its_savepoint_concerns_nothing(counting: Counting) -> None:
+    """After a savepoint's rollback, the entries are as they were."""
+    with counting.made.sessions() as session:
+        session.execute(delete(Flight).where(Flight.id == 2))
+        with session.begin_nested() as savepoint:
+            session.execute(delete(Flight).where(Flight.id == 1))
+            assert counting.past() == {JANUARY, FEBRUARY}
+            savepoint.rollback()
+        assert counting.past() == {FEBRUARY}
+
+
+def test_invalidations_of_a_transaction_concern_what_they_name(counting: Counting) -> None:
+    """What is invalidated inside of a transaction that has written is read past the cache until its end."""
+    with writing(counting.made, update(Flight).where(Flight.id == 99).values(delay=1)):
+        counting.made.delays.invalidate(*OTHER)
+        assert counting.past() == {OTHER}
+        counting.made.delays.invalidate_all()
+        assert counting.past() == set(CALLS)
+
+
+def test_after_the_commit_the_entry_is_loaded_and_stored(counting: Counting) -> None:
+    """A commit ends it, for this context, too."""
+    with counting.made.sessions.begin() as session:
+        session.execute(update(Flight).where(Flight.id == 1).values(delay=7))
+        assert counting.made.delays(*JANUARY) == 10
+
+    assert counting.made.delays(*JANUARY) == 7
+    stored = counting.made.delays.bind(*JANUARY).entry()
+    assert stored is not None
+    assert stored.value == 7
+
+
+def test_a_query_that_may_not_load_here_is_not_loaded_in_a_transaction(made: Tracked) -> None:
+    """miss="raise" holds for what is read past the cache, too."""
+    made.fill()
+    with writing(made, delete(Flight).where(Flight.id == 1)):
+        with pytest.raises(CacheMiss):
+            made.delays.bind(*JANUARY).get(miss="raise")
+        assert made.delays.bind(*OTHER).get(miss="raise") == 0
+
+
+def test_reads_of_async_transactions_go_past_the_cache(counting: Counting) -> None:
+    """In the task that writes, and in those that it starts; until the transaction ends."""
+    made = counting.made
+    driver = "sqlite+aiosqlite" if made.engine.dialect.name == "sqlite" else "postgresql+psycopg"
+
+    async def read() -> set[tuple[str, int]]:
+        values = {call: await made.delays.aget(*call) for call in CALLS}
+        return {call for call, value in values.items() if value == 10}
+
+    async def run() -> None:
+        engine = create_async_engine(made.engine.url.set(drivername=driver))
+        sessions = async_sessionmaker(engine)
+        made.flights.track(sessions)
+        async with sessions() as session:
+            assert await read() == set()
+            await session.execute(delete(Flight).where(Flight.id == 1))
+            assert await read() == {JANUARY}
+            assert await asyncio.create_task(read()) == {JANUARY}
+            assert await made.delays.aget_many(CALLS) == [10, 0, 0]
+            await session.rollback()
+            assert await read() == set()
+        await engine.dispose()
+
+    asyncio.run(run())
+
+
+def test_another_namespace_reads_through_its_cache(
+    counting: Counting, namespace: str, redis_url: str
+) -> None:
+    """Only the namespace that tracks a session knows what its changes concern."""
+    other = Warmer(f"{namespace}-other", redis_url=redis_url)
+    loads: list[str] = []
+
+    @other.cached(ttl=60, name="delays", depends_on={Flight: ()})
+    def delays(carrier: str) -> int:
+        loads.append(carrier)
+        return len(loads)
+
+    assert delays("UA") == 1
+    with writing(counting.made, delete(Flight)):
+        assert delays("UA") == 1
+    other.close()
