@@ -19,6 +19,7 @@ from warmer.errors import InvalidOption, show
 from warmer.outbox.applying import Applying
 from warmer.outbox.pending import put_off
 from warmer.store.replicas import await_replicas
+from warmer.store.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from warmer.reading import Reading
@@ -67,8 +68,8 @@ def invalidate_query(runtime: Runtime, reading: Reading[Any]) -> int:
 
 
 def _invalidate_indexed(runtime: Runtime, reading: Reading[Any], changes: Changes) -> int:
-    stale_us = reading.options.stale_us
-    applying = Applying(runtime, changes, {reading.name: stale_us} if stale_us else {})
+    stale_us = {reading.name: reading.options.stale_us} if reading.options.stale_us else {}
+    applying = _applying(runtime, changes, stale_us)
     runtime.counts.add("invalidations")
     try:
         removed = applying.apply()
@@ -79,6 +80,11 @@ def _invalidate_indexed(runtime: Runtime, reading: Reading[Any], changes: Change
     return removed
 
 
+def _applying(runtime: Runtime, changes: Changes, stale_us: Mapping[str, int]) -> Applying:
+    """An application with a record of its own: no outbox tells of it, should it end half-way."""
+    return Applying(runtime, changes, stale_us, unfinished=Unfinished.of(runtime.store, changes, stale_us))
+
+
 def invalidate_names(runtime: Runtime, names: Collection[str], stale_us: Mapping[str, int]) -> int:
     """Every entry listed under one of these names; how many went.
 
@@ -86,7 +92,7 @@ def invalidate_names(runtime: Runtime, names: Collection[str], stale_us: Mapping
     """
     if put_off(runtime.store.namespace, lambda changes: changes.names.update(names)):
         return 0
-    applying = Applying(runtime, Changes(names=set(names)), stale_us)
+    applying = _applying(runtime, Changes(names=set(names)), stale_us)
     removed = applying.run()
     applying.await_replicas()
     return removed

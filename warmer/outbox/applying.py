@@ -19,6 +19,7 @@ from warmer.store.operations import CHUNK, FENCE_AGE_US, FENCE_NAMES, STAMPED, c
 from warmer.store.removing import Batch, remove_indexed, remove_listed
 from warmer.store.replicas import await_replicas
 from warmer.store.scripts import Argument, Call
+from warmer.store.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
@@ -32,15 +33,22 @@ class Applying:
     """One application of changes.
 
     stale_us: `stale_after_write` of the queries that have one, by name. timeout_s: for all of it; by default
-    each step has `invalidate_timeout` of its own.
+    each step has `invalidate_timeout` of its own. unfinished: its record, if it is not in an outbox.
     """
 
     def __init__(
-        self, runtime: Runtime, changes: Changes, stale_us: Mapping[str, int], timeout_s: float | None = None
+        self,
+        runtime: Runtime,
+        changes: Changes,
+        stale_us: Mapping[str, int],
+        *,
+        timeout_s: float | None = None,
+        unfinished: Unfinished | None = None,
     ) -> None:
         self._runtime, self._store, self._changes = runtime, runtime.store, changes
         self._stale = {escape(query): us for query, us in stale_us.items()}
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._unfinished = unfinished
         self._hits = Hits((), ())
         self._entries = sorted(changes.entries, key=lambda hit: (hit.shard, hit.name))
         #: The first stamp that each shard gave: what is older goes.
@@ -73,6 +81,8 @@ class Applying:
             self._query(query, None)
         for query in {part.query for part in self._changes.parts} - set(self._hits.queries):
             self._query(query, [part for part in self._changes.parts if part.query == query])
+        if self._unfinished is not None and self._unfinished.at:
+            self._unfinished.drop()
         return self.removed
 
     def await_replicas(self) -> None:
@@ -123,9 +133,11 @@ class Applying:
         calls += [self._entry(hit) for hit in entries]
         if not calls:
             return []
+        if self._unfinished is not None and self._ahead and not self._more:
+            calls.append(self._unfinished.call_off())  # by now, each shard has a record of what it has left
         hit = (*names, *(entry.name for entry in entries))[:20]
         replies = self._confirmed(hit, lambda: self._store.scripts.run_all(calls))
-        for reply in replies[len(roots) :]:
+        for reply in replies[len(roots) : len(roots) + len(entries)]:
             self.removed += int(reply[2])
             self.stamp = max(self.stamp, int(reply[3]))
         left = [pair for shard in range(len(roots)) for pair in self._stamped(shard, replies[shard])]
@@ -135,7 +147,10 @@ class Applying:
         stale = [part for pair in self._stale.items() for part in pair]
         known = "" if shapes is None or shard else shapes
         most = max(_FEWEST, CHUNK // len(self._store.roots))
-        args: list[Argument] = [FENCE_NAMES, FENCE_AGE_US, known, most, len(stale), *stale, *names]
+        record: list[Argument] = ["", "", 0, 0]
+        if self._unfinished is not None:
+            record = self._unfinished.arguments(ahead=self._ahead and shard == 0)
+        args = [FENCE_NAMES, FENCE_AGE_US, known, most, len(stale), *record, *stale, *names]
         return Call("apply", self._store.roots[shard], args)
 
     def _stamped(self, shard: int, reply: Any) -> list[tuple[int, str]]:
@@ -146,7 +161,20 @@ class Applying:
         self._stamps[shard] = self._stamps[shard] or stamp
         self.stamp = max(self.stamp, stamp)
         self.removed += int(reply[3])
-        return [(shard, name.decode("utf-8", "surrogatepass")) for name in reply[4:]]
+        left = [(shard, name.decode("utf-8", "surrogatepass")) for name in reply[4:]]
+        if left and self._unfinished is not None:
+            self._unfinished.at.add((shard, self._unfinished.id))
+        return left
+
+    @property
+    def _more(self) -> bool:
+        """Whether it takes more than one trip, however few members there are."""
+        return bool(len(self._hits.names) > STAMPED or self._hits.queries or self._changes.parts)
+
+    @property
+    def _ahead(self) -> bool:
+        """Whether its record must be there beforehand: it may come to an end between two trips, or shards."""
+        return self._more or len(self._store.roots) > 1
 
     def _entry(self, hit: EntryHit) -> Call:
         stale_us = self._stale.get(escape(hit.query), 0)
@@ -184,4 +212,10 @@ class Applying:
 
     def _confirmed(self, names: Sequence[str], step: Callable[[], Any]) -> Any:
         """Repeat an idempotent step until the server has answered, or the time is over."""
-        return self._store.confirmed(tuple(names) or self._names()[:20], step, self._deadline)
+
+        def once() -> Any:
+            if self._unfinished is not None:
+                self._unfinished.carry_on()
+            return step()
+
+        return self._store.confirmed(tuple(names) or self._names()[:20], once, self._deadline)

@@ -96,9 +96,8 @@ class Outbox:
     def applying(self, changes: Changes) -> Applying:
         """The application of changes within `invalidate_timeout`, not begun."""
         namespace = self._namespace
-        return Applying(
-            namespace.runtime(), changes, namespace.stale_us, namespace.settings.invalidate_timeout
-        )
+        timeout_s = namespace.settings.invalidate_timeout
+        return Applying(namespace.runtime(), changes, namespace.stale_us, timeout_s=timeout_s)
 
     def replicated(self, applying: Applying) -> None:
         """Wait until replicas have what was applied, where that is asked for. Never raises.
