@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol
 from warmer import invalidation
 from warmer.core.names import tag_name
 from warmer.core.params import Misfit
-from warmer.core.tokens import escape
 from warmer.declaration import UNSAID, Public, declare
 from warmer.errors import (
     DuplicatePlan,
@@ -229,7 +228,7 @@ class Warmer:
 
     def invalidate_tags(self, *tags: str) -> int:
         """Drop every entry under one of these tags; how many went."""
-        return invalidation.invalidate_tags(self.runtime(), tags, self._stale_us)
+        return invalidation.invalidate_tags(self.runtime(), tags, self.stale_us)
 
     async def ainvalidate_tags(self, *tags: str) -> int:
         """`invalidate_tags`, from asyncio."""
@@ -270,9 +269,12 @@ class Warmer:
             raise ParamError("forget", scope, misfit.shown, misfit.expected)
         return tokens
 
-    def _stale_us(self, query: str) -> int:
-        reading = next((r for name, r in self._readings.items() if escape(name) == query), None)
-        return reading.options.stale_us if reading else 0
+    @property
+    def stale_us(self) -> dict[str, int]:
+        """`stale_after_write` of the queries that have one, in microseconds, by name."""
+        return {
+            name: us for name, reading in list(self._readings.items()) if (us := reading.options.stale_us)
+        }
 
     # -- writes that invalidate by themselves
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from warmer.errors import NothingToPut, ServerError
 from warmer.invalidation import invalidate_entry
 from warmer.store.operations import Commit, Lease
+from warmer.store.replicas import await_replicas
 
 if TYPE_CHECKING:
     from warmer.reading import Args, Reading
@@ -106,6 +107,7 @@ class Writing(Generic[R]):
             runtime.near.drop((entry.key.encode(),))
         runtime.counts.add("puts" if self.stored else "puts_overtaken")
         runtime.purge(names[:1])
+        await_replicas(runtime.store, names[:1])
 
     def _commit(self, lease: Lease, flags: int, payload: bytes) -> bool:
         reading, runtime = self._reading, self._reading.runtime_of()

@@ -11,6 +11,7 @@ import redis
 from tests.board import Board
 from warmer.core.header import Header
 from warmer.core.keyspace import keyspace
+from warmer.store.removing import remove_listed
 from warmer.testing import RedisServer, ValkeyServer
 
 Server = ValkeyServer | RedisServer
@@ -98,8 +99,8 @@ def test_what_is_loaded_during_a_large_invalidation_stays(fast_server: Server, n
     [stamp] = runtime.store.stamp_names(["g:all"])
     value = board.departures.refresh("X5")
 
-    for page in runtime.store.members(0, "g:all"):
-        runtime.store.remove(0, stamp, 0, "g:all", page)
+    store = runtime.store
+    remove_listed(store, [stamp], [(0, "g:all")], lambda name, query: 0, store.confirmed)
 
     assert board.departures("X5") == value
     assert board.departures.bind("X6").entry() is None

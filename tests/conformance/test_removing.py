@@ -63,6 +63,18 @@ def test_each_way_removes_what_it_names_and_counts_it(fast_server: Server, wide:
         assert _stored(client, wide) == []
 
 
+def test_many_names_are_stamped_and_removed(fast_server: Server, wide: Board) -> None:
+    """More names than one trip stamps, and lists that are longer than one trip removes, among short ones."""
+    with redis.Redis.from_url(fast_server.url) as client:
+        _fill(client, wide, 1000, d7="seven", d42="forty-two")
+        tags = ["forty-two", *(f"nobody-{number}" for number in range(600)), "seven"]
+
+        assert wide.flights.invalidate_tags(*tags) == 110
+        fence = keyspace(wide.flights.namespace, SHARDS - 1).fence
+        assert all(client.zscore(fence, f"g:{tag}") for tag in tags)
+        assert len(_stored(client, wide)) == 890
+
+
 def test_what_is_committed_meanwhile_is_new_or_gone(fast_server: Server, wide: Board) -> None:
     """When an invalidation returns, no value is left whose load began before it; newer ones stay."""
     with redis.Redis.from_url(fast_server.url) as client:

@@ -18,8 +18,10 @@ from tests.board import Board
 from tests.faults.switch import Switch
 from tests.near_board import read_until_near
 from warmer import Warmer
+from warmer.core.changes import Changes
 from warmer.core.keyspace import keyspace
 from warmer.errors import InvalidationNotReplicated, RedisRefused
+from warmer.outbox.applying import Applying
 from warmer.testing import ValkeyServer, wait_until
 
 pytestmark = pytest.mark.faults
@@ -199,6 +201,19 @@ def test_a_primary_that_is_demoted_and_promoted_again(
     assert board.departures("JFK") > loads
 
 
+def _applied(board: Board) -> Applying:
+    """What a commit's changes under the tag come to."""
+    applying = board.flights.outbox.apply(Changes(names={"g:all"}))
+    assert applying is not None
+    return applying
+
+
+def _put(board: Board) -> None:
+    """A write of JFK with its new value at hand."""
+    with board.departures.writing("JFK") as writing:
+        writing.put(77)
+
+
 def test_an_invalidation_waits_for_replicas(
     primary: ValkeyServer, replica: ValkeyServer, make: Callable[..., Board]
 ) -> None:
@@ -211,6 +226,7 @@ def test_an_invalidation_waits_for_replicas(
         lambda: query.invalidate("JFK"),
         query.invalidate_all,
         lambda: board.flights.invalidate_tags("all"),
+        lambda: _applied(board).removed,
     )
     for way in ways:
         query("JFK")
@@ -219,6 +235,9 @@ def test_an_invalidation_waits_for_replicas(
             written = client.info("replication")["slave0"]["offset"]
             assert copy.info("replication")["slave_repl_offset"] >= written
             assert not copy.exists(query.bind("JFK").key)
+    _put(board)
+    with _client(replica) as copy:
+        assert copy.exists(query.bind("JFK").key), "what it put is there, and so is the stamp before it"
     board.close()
 
     short = make(primary.url, settings={"invalidate_replicas": 1, "invalidate_timeout": 1})
@@ -226,6 +245,10 @@ def test_an_invalidation_waits_for_replicas(
     replica.pause()
     with pytest.raises(InvalidationNotReplicated, match=r"0 of 1 replica") as raised:
         short.departures.invalidate("JFK")
+    with pytest.raises(InvalidationNotReplicated):
+        _put(short)
+    assert _applied(short).removed == 1
+    assert short.count("commits_not_replicated") == 1
     replica.resume()
 
     assert raised.value.args == (raised.value.names, 0, 1, 1.0)

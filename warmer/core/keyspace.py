@@ -44,6 +44,7 @@ class ShardKeys:
     life: str
     conf: str
     fence: str
+    unfinished: str
     floor: str
     leases: str
     doomed: str

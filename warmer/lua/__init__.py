@@ -24,7 +24,19 @@ _SHARED = {
 
 # What ends something must work on a server that is full, an invalidation above all. They write a few bytes.
 _DESPITE_FULL_MEMORY = frozenset(
-    {"apply", "extend", "fail", "invalidate", "put", "release", "remove", "stamp", "unclaim"}
+    {
+        "apply",
+        "carry_on",
+        "extend",
+        "fail",
+        "invalidate",
+        "put",
+        "release",
+        "remove",
+        "stamp",
+        "take_over",
+        "unclaim",
+    }
 )
 
 

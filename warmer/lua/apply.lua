@@ -6,13 +6,19 @@
 -- ARGV[4]  how many dependency shapes the caller knows, on the shard that has them; "" on the others
 -- ARGV[5]  most members to remove in this call, so that no other client waits
 -- ARGV[6]  how many arguments follow before the names: pairs of a query and its stale_us; of the others it is 0
--- ARGV[7..] those pairs, then the names
+-- ARGV[7]  id of the record of this invalidation, should it not be finished in this call     ARGV[8] the record; "": none
+-- ARGV[9]  how long its invoker may be silent, in microseconds     ARGV[10] "1": write one beforehand, under id .. "+"
+-- ARGV[11..] those pairs, then the names
 -- returns  {"applied", now, stamp, how many values went, names that have members left...} | {"shapes", now}
 -- why      a shape that the caller does not know may belong to entries that its names would miss: it must learn it
---          first. What is stored under a shape registered after this call was loaded after it, so it needs no removal
+--          first. What is stored under a shape registered after this call was loaded after it, so it needs no removal.
+--          A record stands from when the names are stamped: whatever becomes of the invoker, somebody removes the rest
 if ARGV[4] ~= '' and redis.call('HLEN', root .. 'shapes') ~= tonumber(ARGV[4]) then return {'shapes', text(now)} end
-local first, stale = 7 + tonumber(ARGV[6]), {}
-for i = 7, first - 1, 2 do stale[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local first, stale = 11 + tonumber(ARGV[6]), {}
+for i = 11, first - 1, 2 do stale[ARGV[i]] = tonumber(ARGV[i + 1]) end
+
+local function record(id) redis.call('HSET', root .. 'unfinished', id, text(now) .. ' ' .. ARGV[9] .. ' ' .. ARGV[8]) end
+if ARGV[10] == '1' then record(ARGV[7] .. '+') end
 
 local stamp = next_stamp()
 raise_fence(stamp, first, #ARGV, tonumber(ARGV[2]), tonumber(ARGV[3]))
@@ -33,4 +39,5 @@ for i = first, #ARGV do
     end
   end
 end
+if #unfinished > 0 and ARGV[8] ~= '' then record(ARGV[7]) end
 return {'applied', text(now), text(stamp), removed, unpack(unfinished)}

@@ -1,7 +1,8 @@
-"""Applying changes: stamp their names and remove what is under them, in one trip a shard.
+"""Applying changes: stamp their names and remove what is under them, in one trip for all shards.
 
 Only after COMMIT, or a reader in between would load the old rows again. The shard that holds the shapes
-comes first: it says whether all of them are known here.
+comes first in the trip: it says whether all of them are known here. If not, the others have done less than
+they should, and do it again.
 """
 
 from __future__ import annotations
@@ -9,36 +10,49 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from warmer.core.changes import Changes, EntryHit, Hits, PartHit, hits_of
+from warmer.core.names import is_owner
 from warmer.core.tokens import escape, unescape
-from warmer.errors import InvalidationUnconfirmed, RedisUnreachable, TooManyConnections
-from warmer.store.operations import CHUNK, FENCE_AGE_US, FENCE_NAMES, chunks
+from warmer.store.operations import CHUNK, FENCE_AGE_US, FENCE_NAMES, STAMPED, chunks
+from warmer.store.removing import Batch, remove_indexed, remove_listed
+from warmer.store.replicas import await_replicas
+from warmer.store.scripts import Argument, Call
+from warmer.store.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
 
-_T = TypeVar("_T")
-#: Names a trip. A script stamps so many in well under a millisecond.
-_NAMES = 500
-_AGAIN_S = 0.02
 _MOST_LOOKS = 5
+#: Members that each shard removes in the trip that stamps: together about as many as one call may, or these.
+_FEWEST = 4
 
 
 class Applying:
-    """One application of changes, within a time.
+    """One application of changes.
 
-    stale_us: `stale_after_write` of the queries that have one, by name.
+    stale_us: `stale_after_write` of the queries that have one, by name. timeout_s: for all of it; by default
+    each step has `invalidate_timeout` of its own. unfinished: its record, if it is not in an outbox.
     """
 
     def __init__(
-        self, runtime: Runtime, changes: Changes, stale_us: Mapping[str, int], timeout_s: float
+        self,
+        runtime: Runtime,
+        changes: Changes,
+        stale_us: Mapping[str, int],
+        *,
+        timeout_s: float | None = None,
+        unfinished: Unfinished | None = None,
     ) -> None:
         self._runtime, self._store, self._changes = runtime, runtime.store, changes
         self._stale = {escape(query): us for query, us in stale_us.items()}
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._unfinished = unfinished
         self._hits = Hits((), ())
+        self._entries = sorted(changes.entries, key=lambda hit: (hit.shard, hit.name))
+        #: The first stamp that each shard gave: what is older goes.
+        self._stamps = [0] * self._store.settings.shards
         self.removed = 0
         #: The highest stamp that any shard gave: a snapshot with a higher one knows of it.
         self.stamp = 0
@@ -50,73 +64,139 @@ class Applying:
         ServerError when the server refuses. Doing it twice does no harm.
         """
         try:
-            self._all()
+            self.apply()
         except BaseException:
             self._runtime.near.drop_all()  # what of it the server has done, or is about to do, is not known
             raise
         self._runtime.near.doubt()
         self._runtime.counts.add("invalidations")
-        self._runtime.purge([*self._hits.names, *(entry.name for entry in self._changes.entries)])
+        self._runtime.purge(self._names())
         return self.removed
 
-    def _all(self) -> None:
-        stamps = [self._shard(shard) for shard in range(self._store.settings.shards)]
-        self.stamp = max(stamps)
+    def apply(self) -> int:
+        """`run`, without what it comes to in this process and in shared HTTP caches."""
+        left = self._stamp_all()
+        self.removed += remove_listed(self._store, self._stamps, left, self._stale_us, self._confirmed)
         for query in self._hits.queries:
-            self._query(query, stamps, None)
+            self._query(query, None)
         for query in {part.query for part in self._changes.parts} - set(self._hits.queries):
-            self._query(query, stamps, [part for part in self._changes.parts if part.query == query])
-        for entry in self._changes.entries:
-            self._entry(entry)
+            self._query(query, [part for part in self._changes.parts if part.query == query])
+        if self._unfinished is not None and self._unfinished.at:
+            self._unfinished.drop()
+        return self.removed
 
-    def _shard(self, shard: int) -> int:
-        """Stamp and remove in one shard; its first stamp, 0 if there was nothing to stamp."""
-        stamp, unfinished, done = 0, list[str](), 0
-        if shard == 0:
-            (stamp, unfinished), done = self._with_all_shapes(), _NAMES
-        for names in chunks(self._hits.names[done:], _NAMES):
-            at, left = self._trip(shard, names, "")
-            stamp, unfinished = stamp or at, [*unfinished, *left]
-        for name in unfinished:
-            for page in self._store.members(shard, name):
-                self._remove(shard, stamp, page, name)
-        return stamp
+    def await_replicas(self) -> None:
+        """Wait for replicas, as `invalidate_replicas` asks. Raises InvalidationNotReplicated, ServerError."""
+        await_replicas(self._store, self._names())
 
-    def _with_all_shapes(self) -> tuple[int, list[str]]:
+    def _names(self) -> tuple[str, ...]:
+        """What an error or a purge names."""
+        return (*self._hits.names, *(entry.name for entry in self._changes.entries))
+
+    # -- stamping
+
+    def _stamp_all(self) -> list[tuple[int, str]]:
+        """Stamp every name in every shard, and remove small lists; (shard, name) of those that are left."""
+        left = self._with_all_shapes() if self._changes.rows else self._first(None) or []
+        for names in chunks(self._hits.names[STAMPED:], STAMPED):
+            left += self._trip(names, None) or []
+        while self._entries:
+            self._trip((), None)
+        return left
+
+    def _with_all_shapes(self) -> list[tuple[int, str]]:
         """The first trip, once every shape that is registered is known here."""
         shapes = self._runtime.shapes
         for _ in range(_MOST_LOOKS):
             if shapes.count < 0:
-                self._repeated(shapes.fetch)
-            self._hits = hits_of(self._changes, shapes.by_table())
-            reply = self._trip(0, self._hits.names[:_NAMES], str(shapes.count))
-            if reply[0]:
-                return reply
-            self._repeated(shapes.fetch)
+                self._confirmed((), shapes.fetch)
+            left = self._first(shapes.count)
+            if left is not None:
+                return left
+            self._confirmed((), shapes.fetch)
         # They are registered faster than they are read. Any table that has one is named whole.
         self._changes.rows.update(dict.fromkeys(self._changes.rows))
-        self._hits = hits_of(self._changes, shapes.by_table())
-        return self._trip(0, self._hits.names[:_NAMES], "")
+        return self._first(None) or []
 
-    def _trip(self, shard: int, names: Sequence[str], shapes: str) -> tuple[int, list[str]]:
-        """One script. Its stamp, 0 if there are shapes to learn; and the names that have members left."""
-        pairs = [part for pair in self._stale.items() for part in pair]
-        args: list[Any] = [FENCE_NAMES, FENCE_AGE_US, shapes, CHUNK, len(pairs), *pairs, *names]
-        reply = self._repeated(lambda: self._store.scripts.run("apply", self._store.roots[shard], args))
+    def _first(self, shapes: int | None) -> list[tuple[int, str]] | None:
+        self._hits = hits_of(self._changes, self._runtime.shapes.by_table())
+        return self._trip(self._hits.names[:STAMPED], shapes)
+
+    def _trip(self, names: Sequence[str], shapes: int | None) -> list[tuple[int, str]] | None:
+        """One trip: these names in every shard, and some of the entries.
+
+        Returns (shard, name) of what has members left; None if there are more shapes than these many.
+        """
+        roots = self._store.roots if names else []
+        entries, self._entries = self._entries[:CHUNK], self._entries[CHUNK:]
+        calls = [self._stamping(shard, names, shapes) for shard in range(len(roots))]
+        calls += [self._entry(hit) for hit in entries]
+        if not calls:
+            return []
+        if self._unfinished is not None and self._ahead and not self._more:
+            calls.append(self._unfinished.call_off())  # by now, each shard has a record of what it has left
+        hit = (*names, *(entry.name for entry in entries))[:20]
+        replies = self._confirmed(hit, lambda: self._store.scripts.run_all(calls))
+        for reply in replies[len(roots) : len(roots) + len(entries)]:
+            self.removed += int(reply[2])
+            self.stamp = max(self.stamp, int(reply[3]))
+        left = [pair for shard in range(len(roots)) for pair in self._stamped(shard, replies[shard])]
+        return None if roots and replies[0][0] == b"shapes" else left
+
+    def _stamping(self, shard: int, names: Sequence[str], shapes: int | None) -> Call:
+        stale = [part for pair in self._stale.items() for part in pair]
+        known = "" if shapes is None or shard else shapes
+        most = max(_FEWEST, CHUNK // len(self._store.roots))
+        record: list[Argument] = ["", "", 0, 0]
+        if self._unfinished is not None:
+            record = self._unfinished.arguments(ahead=self._ahead and shard == 0)
+        args = [FENCE_NAMES, FENCE_AGE_US, known, most, len(stale), *record, *stale, *names]
+        return Call("apply", self._store.roots[shard], args)
+
+    def _stamped(self, shard: int, reply: Any) -> list[tuple[int, str]]:
+        """Take a shard's answer in; what has members left there."""
         if reply[0] == b"shapes":
-            return 0, []
+            return []
+        stamp = int(reply[2])
+        self._stamps[shard] = self._stamps[shard] or stamp
+        self.stamp = max(self.stamp, stamp)
         self.removed += int(reply[3])
-        return int(reply[2]), [name.decode("utf-8", "surrogatepass") for name in reply[4:]]
+        left = [(shard, name.decode("utf-8", "surrogatepass")) for name in reply[4:]]
+        if left and self._unfinished is not None:
+            self._unfinished.at.add((shard, self._unfinished.id))
+        return left
 
-    def _query(self, query: str, stamps: Sequence[int], parts: Sequence[PartHit] | None) -> None:
+    @property
+    def _more(self) -> bool:
+        """Whether it takes more than one trip, however few members there are."""
+        return bool(len(self._hits.names) > STAMPED or self._hits.queries or self._changes.parts)
+
+    @property
+    def _ahead(self) -> bool:
+        """Whether its record must be there beforehand: it may come to an end between two trips, or shards."""
+        return self._more or len(self._store.roots) > 1
+
+    def _entry(self, hit: EntryHit) -> Call:
+        stale_us = self._stale.get(escape(hit.query), 0)
+        args: list[Argument] = [
+            hit.name, escape(hit.query), hit.tail, stale_us, escape(hit.version), FENCE_NAMES, FENCE_AGE_US,
+        ]  # fmt: skip
+        return Call("invalidate", self._store.roots[hit.shard], args)
+
+    # -- removing
+
+    def _query(self, query: str, parts: Sequence[PartHit] | None) -> None:
         """Remove from a query's index: all of it, or what one of the parts wants."""
-        for shard, stamp in enumerate(stamps):
-            for page in self._store.indexed(shard, query):
-                hit = page if parts is None else self._wanted(shard, page, parts)
-                self._remove(shard, stamp, hit, "")
+        stale_us = self._stale.get(escape(query), 0)
 
-    def _wanted(self, shard: int, page: list[str], parts: Sequence[PartHit]) -> list[str]:
-        known = self._store.params_of(shard, [member for member in page if ":#" in member])
+        def batches(shard: int, page: list[str]) -> list[Batch]:
+            return [Batch(stale_us, page if parts is None else self._wanted(shard, page, parts))]
+
+        self.removed += remove_indexed(self._store, self._stamps, query, batches, self._confirmed)
+
+    def _wanted(self, shard: int, page: Iterable[str], parts: Sequence[PartHit]) -> list[str]:
+        digested = [member for member in page if ":#" in member]
+        known = self._confirmed((), functools.partial(self._store.params_of, shard, digested))
         hit = []
         for member in page:
             tokens = known.get(member) if ":#" in member else member.partition(":")[2]
@@ -126,30 +206,16 @@ class Applying:
                 hit.append(member)
         return hit
 
-    def _entry(self, hit: EntryHit) -> None:
-        stale_us = self._stale.get(escape(hit.query), 0)
-        args: list[Any] = [
-            hit.name, escape(hit.query), hit.tail, stale_us, escape(hit.version), FENCE_NAMES, FENCE_AGE_US,
-        ]  # fmt: skip
-        root = self._store.roots[hit.shard]
-        self.removed += int(self._repeated(lambda: self._store.scripts.run("invalidate", root, args))[2])
+    def _stale_us(self, name: str, query: str) -> int:
+        """Of an owner nothing may be served any more, whatever its query says."""
+        return 0 if is_owner(name) else self._stale.get(query, 0)
 
-    def _remove(self, shard: int, stamp: int, members: Iterable[str], name: str) -> None:
-        grouped: dict[int, list[str]] = {}
-        for member in members:
-            stale_us = 0 if name.startswith("o:") else self._stale.get(member.partition("@")[0], 0)
-            grouped.setdefault(stale_us, []).append(member)
-        for stale_us, some in grouped.items():
-            self.removed += self._repeated(
-                functools.partial(self._store.remove, shard, stamp, stale_us, name, some)
-            )
-
-    def _repeated(self, action: Callable[[], _T]) -> _T:
+    def _confirmed(self, names: Sequence[str], step: Callable[[], Any]) -> Any:
         """Repeat an idempotent step until the server has answered, or the time is over."""
-        while True:
-            try:
-                return action()
-            except (RedisUnreachable, TooManyConnections) as exc:
-                if time.monotonic() >= self._deadline:
-                    raise InvalidationUnconfirmed(self._hits.names[:20], str(exc)) from exc
-                time.sleep(_AGAIN_S)
+
+        def once() -> Any:
+            if self._unfinished is not None:
+                self._unfinished.carry_on()
+            return step()
+
+        return self._store.confirmed(tuple(names) or self._names()[:20], once, self._deadline)

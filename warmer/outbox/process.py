@@ -90,17 +90,26 @@ class Outbox:
             self._leave()
             return None
         self._count("commits_applied")
+        self.replicated(applying)
         return applying
 
     def applying(self, changes: Changes) -> Applying:
         """The application of changes within `invalidate_timeout`, not begun."""
-        settings = self._namespace.settings
-        stale_us = {
-            name: reading.options.stale_us
-            for name, reading in list(self._namespace.readings.items())
-            if reading.options.stale_us
-        }
-        return Applying(self._namespace.runtime(), changes, stale_us, settings.invalidate_timeout)
+        namespace = self._namespace
+        timeout_s = namespace.settings.invalidate_timeout
+        return Applying(namespace.runtime(), changes, namespace.stale_us, timeout_s=timeout_s)
+
+    def replicated(self, applying: Applying) -> None:
+        """Wait until replicas have what was applied, where that is asked for. Never raises.
+
+        What they lack is no reason to apply it again: it is applied, and if the primary is lost, nothing of
+        its life is served.
+        """
+        try:
+            applying.await_replicas()
+        except ServerError as exc:
+            log.warning("a commit is applied, and not on as many replicas as it should be: %s", exc)
+            self._count("commits_not_replicated")
 
     def applied(self, database: Database, row: int, stamp: int) -> None:
         """A row of this process's own is applied: have it marked."""

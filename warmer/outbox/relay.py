@@ -79,6 +79,7 @@ class Relay:
             return 0, False
         applying = self._namespace.outbox.applying(changes)
         applying.run()
+        self._namespace.outbox.replicated(applying)
         rows.mark(connection, ids, applying.stamp)
         self._namespace.runtime().counts.add("outbox_rows_relayed", len(ids))
         return len(ids), len(found) == BATCH

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from warmer.completion import Completion
 from warmer.core.keys import EntryKey
 from warmer.dependencies import Dependencies
 from warmer.errors import NamespaceClosed, RedisUnreachable, ServerError, TooManyConnections
@@ -95,6 +96,7 @@ class Runtime:
         self._behind = threading.Semaphore(settings.max_loads)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
         self.lines = Lines(self.store.connections, self._threads.submit, settings)
+        self._completion = Completion(self)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeups = Wakeups(
@@ -180,7 +182,7 @@ class Runtime:
         return self.store.found_many(await self.lines.call(pack("MGET", *keys)), len(keys))
 
     def resync(self) -> None:
-        """Learn the server's clock and life anew."""
+        """Learn the server's clock and life anew, and look for what others have left half-way."""
         if self.store.connections.recheck_life():
             log.info("the server has been restarted or has failed over; what was stored before is not served")
             self.store.checked = False
@@ -188,6 +190,8 @@ class Runtime:
         self.store.check_shards()
         self.store.resync()
         self.shapes.look()
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            self._threads.submit(self._completion.step)
 
     def clock_moved(self) -> None:
         """A test has moved the server's clock: learn it now, and forget when anything was asked for."""

@@ -65,7 +65,11 @@ def _engine(namespace: Warmer) -> list[JobInfo]:
             namespace.settings.relay_interval,
             "Applies changes of the database that their writers have left in the outbox.",
         ),
-        ("reap", REAP_EVERY_S, "Clears away records of what nobody reads, loads or waits for any more."),
+        (
+            "reap",
+            REAP_EVERY_S,
+            "Clears away what nobody reads or waits for any more, and ends what invalidations have left.",
+        ),
     ]
     if verify_s := namespace.settings.verify_interval:
         about = "Holds an entry, drawn by chance, against the database, and logs what differs."

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from warmer.completion import complete_unfinished
 from warmer.core.keys import keyspace
 from warmer.core.keyspace import member_lists
 from warmer.core.tokens import escape
@@ -59,6 +60,7 @@ class Reaper:
             shard, self._next_shard = self._next_shard, (self._next_shard + 1) % store.settings.shards
             place = self._places.setdefault(shard, _Place())
             removed += self._records(store, shard, place) + self._index(store, shard, place)
+            complete_unfinished(self._namespace.runtime(), shard)
         removed += self._lists(store)
         if time.monotonic() >= self._runs_at:
             self._runs_at = time.monotonic() + RUNS_EVERY_S

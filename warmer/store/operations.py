@@ -354,21 +354,13 @@ class Store:
             stamps = stamps or [int(reply[2]) for reply in replies]
         return stamps
 
-    def remove(self, shard: int, stamp: int, stale_us: int, name: str, members: Sequence[str]) -> int:
-        """Take the values of these members that are older than `stamp`; how many went."""
-        removed = 0
-        for some in chunks(members, CHUNK):
-            removed += int(
-                self.confirmed(
-                    (name or "members",),
-                    lambda m=some: self._run("remove", shard, stamp, stale_us, name, *m)[2],
-                )
-            )
-        return removed
+    def confirmed(self, names: Sequence[str], action: Any, deadline: float | None = None) -> Any:
+        """Repeat an idempotent step until the server has answered.
 
-    def confirmed(self, names: Sequence[str], action: Any) -> Any:
-        """Repeat an idempotent step until the server has answered, for `invalidate_timeout` at most."""
-        deadline = time.monotonic() + self.settings.invalidate_timeout
+        deadline: by `time.monotonic`, by default `invalidate_timeout` from now; past it, raises
+        InvalidationUnconfirmed.
+        """
+        deadline = time.monotonic() + self.settings.invalidate_timeout if deadline is None else deadline
         while True:
             try:
                 return action()
@@ -376,10 +368,6 @@ class Store:
                 if time.monotonic() >= deadline:
                     raise InvalidationUnconfirmed(tuple(names), str(exc)) from exc
                 time.sleep(0.02)
-
-    def members(self, shard: int, name: str) -> Iterator[list[str]]:
-        """The members under a name, a page at a time: every one that was there throughout."""
-        yield from self._scan("SSCAN", self.roots[shard] + f"members:{name}".encode())
 
     def indexed(self, shard: int, query: str) -> Iterator[list[str]]:
         """The members of a query's index, a page at a time."""

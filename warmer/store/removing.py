@@ -6,6 +6,7 @@ done together. So a trip removes a bounded number of members, however many shard
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from typing import Any
 from warmer.core.tokens import escape
 from warmer.store.operations import CHUNK, Store, chunks
 from warmer.store.scripts import Argument, Call
+
+#: Repeats an idempotent step until the server has answered; the names are for the error.
+Confirm = Callable[[Sequence[str], Callable[[], Any]], Any]
 
 #: Lists that are read in a trip. Reading a page of a list takes a hundredth of removing it.
 SCANS = 64
@@ -48,45 +52,51 @@ class Batch:
     members: Sequence[str]
 
 
-def remove_named(
-    store: Store, stamps: Sequence[int], names: Iterable[str], stale_us_of: Callable[[str], int]
+def remove_listed(
+    store: Store,
+    stamps: Sequence[int],
+    lists: Iterable[tuple[int, str]],
+    stale_us_of: Callable[[str, str], int],
+    confirm: Confirm,
 ) -> int:
     """Take every value under these names that is older than its shard's stamp; how many went.
 
-    stale_us_of: what a query, by its escaped name, says of `stale_after_write`.
+    lists: (shard, name). stale_us_of: what is kept for how long, by name and escaped query. confirm: repeats
+    a step until it is answered, as `Store.confirmed` does.
     """
 
-    def batches(_: int, page: list[str]) -> list[Batch]:
+    def batches(one: _List, page: list[str]) -> list[Batch]:
         grouped: dict[int, list[str]] = {}
         for member in page:
-            grouped.setdefault(stale_us_of(member.partition("@")[0]), []).append(member)
+            grouped.setdefault(stale_us_of(one.name, member.partition("@")[0]), []).append(member)
         return [Batch(stale_us, members) for stale_us, members in grouped.items()]
 
-    lists = [
-        _List(shard, name, root + f"members:{name}".encode(), "SSCAN")
-        for name in names
-        for shard, root in enumerate(store.roots)
-    ]
-    return _remove(store, stamps, lists, batches)
+    found = [_List(s, name, store.roots[s] + f"members:{name}".encode(), "SSCAN") for s, name in lists]
+    return _remove(store, stamps, found, batches, confirm)
 
 
 def remove_indexed(
-    store: Store, stamps: Sequence[int], query: str, batches: Callable[[int, list[str]], list[Batch]]
+    store: Store,
+    stamps: Sequence[int],
+    query: str,
+    batches: Callable[[int, list[str]], list[Batch]],
+    confirm: Confirm,
 ) -> int:
     """Take the values of a query that are older than their shard's stamp; how many went.
 
-    batches: of a shard and a page of members, those that are to go.
+    batches: of a shard and a page of members, those that are to go. confirm: as of `remove_listed`.
     """
     index = f"index:{escape(query)}".encode()
     lists = [_List(shard, "", root + index, "ZSCAN") for shard, root in enumerate(store.roots)]
-    return _remove(store, stamps, lists, batches)
+    return _remove(store, stamps, lists, lambda one, page: batches(one.shard, page), confirm)
 
 
 def _remove(
     store: Store,
     stamps: Sequence[int],
     lists: Iterable[_List],
-    batches: Callable[[int, list[str]], list[Batch]],
+    batches: Callable[[_List, list[str]], list[Batch]],
+    confirm: Confirm,
 ) -> int:
     unread, going, removed = deque(lists), deque[tuple[int, Call]](), 0
     while unread or going:
@@ -95,10 +105,10 @@ def _remove(
         reading = [] if going else [unread.popleft() for _ in range(min(SCANS, len(unread)))]
         calls = [*trip, *(one.page() for one in reading)]
         names = tuple({one.name or one.command for one in reading}) or ("members",)
-        replies = store.confirmed(names, lambda these=calls: store.scripts.run_all(these))
+        replies = confirm(names, functools.partial(store.scripts.run_all, calls))
         removed += sum(int(reply[2]) for reply in replies[: len(trip)])
         for one, reply in zip(reading, replies[len(trip) :], strict=True):
-            for batch in batches(one.shard, one.members(reply)):
+            for batch in batches(one, one.members(reply)):
                 for some in chunks(batch.members, CHUNK):
                     args: list[Argument] = [stamps[one.shard], batch.stale_us, one.name, *some]
                     going.append((len(some), Call("remove", store.roots[one.shard], args)))

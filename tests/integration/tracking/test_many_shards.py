@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 
 from tests.tracked import CALLS, Flight, Tracked, prepare, tracked
+from warmer.store.scripts import Call
 
 JANUARY, FEBRUARY, OTHER = CALLS
 
@@ -39,6 +41,29 @@ def test_a_write_reaches_entries_in_all_shards(made: Tracked) -> None:
         made.bags.invalidate(3)
     assert made.gone() == {JANUARY, FEBRUARY, OTHER, ("bags", 3)}
     assert not [month for month in months if made.delays.bind("UA", month).entry() is not None]
+
+
+def test_a_commit_is_one_trip(made: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many shards, rows and entries: the scripts of all of them go together."""
+    made.fill()
+    trips: list[list[str]] = []
+    scripts = made.flights.runtime().store.scripts
+    run_all = scripts.run_all
+
+    def counted(calls: Sequence[Call]) -> list[Any]:
+        trips.append([call.name for call in calls])
+        return run_all(calls)
+
+    with made.sessions() as session:
+        for flight in (1, 2, 3):
+            session.get_one(Flight, flight).month += 2
+        session.flush()
+        made.bags.invalidate(2)
+        monkeypatch.setattr(scripts, "run_all", counted)
+        session.commit()
+
+    assert trips == [["apply"] * 64 + ["invalidate"]]
+    assert made.gone() == {JANUARY, FEBRUARY, OTHER, ("bags", 2)}
 
 
 def test_a_relay_reaches_entries_in_all_shards(made: Tracked) -> None:
