@@ -86,12 +86,15 @@ class Applying:
         """The first trip, once every shape that is registered is known here."""
         shapes = self._runtime.shapes
         for _ in range(_MOST_LOOKS):
-            if shapes.count < 0:
+            if not shapes.counted:
                 self._repeated(shapes.fetch)
+            count = shapes.count  # before the shapes: another thread may be learning more
             self._hits = hits_of(self._changes, shapes.by_table())
-            reply = self._trip(0, self._hits.names[:_NAMES], str(shapes.count))
-            if reply[0]:
-                return reply
+            reply = self._trip(0, self._hits.names[:_NAMES], str(count))
+            if reply[0] and shapes.counted:
+                return (
+                    reply  # else the server was restarted under the call: the count was of its earlier life
+                )
             self._repeated(shapes.fetch)
         # They are registered faster than they are read. Any table that has one is named whole.
         self._changes.rows.update(dict.fromkeys(self._changes.rows))
