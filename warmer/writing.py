@@ -55,8 +55,10 @@ class Writing(Generic[R]):
         reading.check_identity(self._args)
         self._open, self._value, self.stored = True, None, False
         try:
-            reading.runtime_of().shapes.register()
-            self._since = reading.runtime_of().store.stamp_now(reading.entry(self._args))
+            runtime = reading.runtime_of()
+            runtime.shapes.register()
+            self._since = runtime.store.stamp_now(reading.entry(self._args))
+            runtime.shapes.register()  # as for a lease: see Flight
         except ServerError as exc:
             self._since = None
             _note(reading, exc)

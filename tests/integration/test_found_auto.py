@@ -13,7 +13,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 from warmer import Warmer
 from warmer.core.names import table_name
-from warmer.dependencies import Dependencies
 from warmer.invalidation import invalidate_names
 
 
@@ -61,28 +60,13 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture
-def announced(flights: Warmer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Queries whose dependencies writers were told of; they know them from then on."""
-    told: list[str] = []
-
-    def announce(found: Dependencies) -> bool:
-        told.append(found.query)
-        return True
-
-    monkeypatch.setattr(flights.runtime().naming, "_announce", announce)
-    return told
-
-
 def _names(flights: Warmer, *args: str | int) -> set[str]:
     """The names of the one entry, but for its own and its query's."""
     entry = flights.query("board").read(*args)
     return {name for name in entry.names if not name.startswith(("e:", "q:", "a:"))}
 
 
-def test_rows_that_a_load_read_are_its_dependencies(
-    flights: Warmer, engine: Engine, announced: list[str]
-) -> None:
+def test_rows_that_a_load_read_are_its_dependencies(flights: Warmer, engine: Engine) -> None:
     """A load by two params stands under the rows that a declaration names, once writers know of it."""
 
     @flights.cached(
@@ -93,8 +77,6 @@ def test_rows_that_a_load_read_are_its_dependencies(
         return len(session.scalars(found).all())
 
     assert _names(flights, "UA", 3) == {table_name("flights")}
-    assert announced == ["board"]
-
     board.refresh("UA", 3)
 
     @flights.cached(ttl=60, name="declared", version="1", depends_on={Flight: ("carrier", "month")})

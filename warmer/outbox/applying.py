@@ -108,11 +108,11 @@ class Applying:
         """The first trip, once every shape that is registered is known here."""
         shapes = self._runtime.shapes
         for _ in range(_MOST_LOOKS):
-            if shapes.count < 0:
+            if not shapes.counted:
                 self._confirmed((), shapes.fetch)
-            left = self._first(shapes.count)
-            if left is not None:
-                return left
+            left = self._first(shapes.count)  # counted before they are read: another thread may learn more
+            if left is not None and shapes.counted:
+                return left  # else the server was restarted under the call: the count was of its earlier life
             self._confirmed((), shapes.fetch)
         # They are registered faster than they are read. Any table that has one is named whole.
         self._changes.rows.update(dict.fromkeys(self._changes.rows))

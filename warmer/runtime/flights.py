@@ -149,7 +149,7 @@ class Flight:
         """What the server says to these readers. Called on a thread of the store's."""
         self.runtime.shapes.register()  # before the first lease: writers must know what the entry depends on
         arrivals = [reader.arrived for reader in batch if reader.arrived is not None]
-        return self.runtime.store.acquire(
+        answer = self.runtime.store.acquire(
             self.entry,
             self.names.all(),
             token,
@@ -161,6 +161,8 @@ class Flight:
             servable=all(reader.servable for reader in batch),
             look=look or not any(reader.loads for reader in batch),
         )
+        self.runtime.shapes.register()  # a server that came up empty under the question has forgotten them
+        return answer
 
     async def _ask_a_worker(self, seen: int | None) -> None:
         """Nobody here may load it, and nobody does: make it due, so that a scheduler sends it to a worker."""

@@ -153,9 +153,11 @@ class Runtime:
         with contextlib.suppress(RuntimeError):  # the process is ending: nobody refreshes anything any more
             self._threads.submit(self._ask, query, args, stamp)
 
-    def _announce(self, _: Dependencies) -> bool:
-        """Whether writers know of a dependency that a load has found: they are told of declared ones only."""
-        return False
+    def _announce(self, found: Dependencies) -> bool:
+        """Have writers know of rows that a load has found. Raises ServerError: they may not know them."""
+        self.shapes.declare(found.row_shapes())
+        self.shapes.register()
+        return True
 
     def purge(self, names: Iterable[str]) -> None:
         """What shows entries of these names goes from shared caches, where there are any to purge."""

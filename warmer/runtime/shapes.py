@@ -2,6 +2,10 @@
 
 A process registers its own before its first load, so that whoever applies a change later computes the names
 of its entries, too. What was learned is never forgotten: a server that lost its data is told again.
+
+A restart or a failover may have lost them, and nothing says so but the server's life. So what was registered,
+and what was counted, holds for one life (`Connections.round`), and is done again before the first load under
+the next one.
 """
 
 from __future__ import annotations
@@ -30,7 +34,9 @@ class Shapes:
         self._own: set[RowShape] = set()
         self._unregistered: set[RowShape] = set()
         self._by_table: dict[str, tuple[RowShape, ...]] = {}
+        self._registered_in = 0  # the round in which our own were registered
         self.count = -1  # how many are registered, as far as we know; -1: never asked
+        self._counted_in = 0
 
     def declare(self, shapes: Iterable[RowShape]) -> None:
         """These are this process's own. Does no I/O."""
@@ -51,19 +57,27 @@ class Shapes:
 
     def register(self) -> None:
         """Tell the server of this process's own, if it has not been told. Raises ServerError."""
-        if not self._unregistered:
+        at = self._store.connections.round
+        if at == self._registered_in and not self._unregistered:
             return
         with self._lock:
-            telling = set(self._unregistered)
+            telling = set(self._unregistered if at == self._registered_in else self._own)
         if telling:
             now = f"{self._store.now_us():.0f}"
             pairs = [part for shape in sorted(telling, key=RowShape.text) for part in (shape.text(), now)]
             self._store.command("HSET", self._key, *pairs)
         with self._lock:
             self._unregistered -= telling
+            self._registered_in = at
+
+    @property
+    def counted(self) -> bool:
+        """Whether `count` is what this life of the server said: then who has as many knows all of them."""
+        return self.count >= 0 and self._counted_in == self._store.connections.round
 
     def fetch(self) -> None:
         """Learn what others have registered. Raises ServerError."""
+        at = self._store.connections.round
         self.register()
         fields = self._store.command("HKEYS", self._key)
         found = set()
@@ -74,16 +88,16 @@ class Shapes:
                 log.warning("%s in %s is no dependency shape of this release", text, self._key)
         with self._lock:
             self._learn(found)
-            self.count = len(fields)
+            self.count, self._counted_in = len(fields), at
 
     def look(self) -> None:
         """Learn those of others once; tell a server that has lost them of ours again. Raises ServerError."""
-        if self.count < 0:
+        if not self.counted:
             self.fetch()
-        if self._own and int(self._store.command("HLEN", self._key)) < len(self._own):
+        if self._own and int(self._store.command("HLEN", self._key)) < max(len(self._own), self.count):
             with self._lock:
                 self._unregistered |= self._own
-            self.register()
+            self.fetch()
 
     def _learn(self, shapes: Iterable[RowShape]) -> None:
         known = {shape for some in self._by_table.values() for shape in some} | set(shapes)
