@@ -125,7 +125,7 @@ class Reading(Generic[R]):
         self, runtime: Runtime, key: bytes, args: Args, blob: bytes, flags: int, stamp: float, owner: bytes
     ) -> Any:
         """The value in a blob, counted as read; Missed if it is another's or can't be decoded."""
-        if self._is_foreign(owner, args):
+        if (self.scoped or owner != PUBLIC_OWNER) and self._is_foreign(owner, args):
             self._note_foreign(runtime)
             return Missed(int(stamp))
         seal = None if self.sealer is None else self.sealer.of_entry(key, owner)

@@ -19,7 +19,7 @@ TIMES = (0, b"lifelife", 1.0, 2.0, 3.0, 4.0, 5.0, 6, bytes(8))
 
 
 def _copy(name: str, weight: int = 1) -> Copy:
-    return Copy(name.encode(), name, None, TIMES, b"", OPTIONS, weight, 1e9, 1e9)
+    return Copy(name.encode(), name, b"", bytes, TIMES, b"", OPTIONS, weight, 1e9, 1e9)
 
 
 def _copies(most_bytes: int, most_entries: int, told: dict[bytes, int] | None = None) -> Copies:

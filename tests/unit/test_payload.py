@@ -10,7 +10,16 @@ import pytest
 import zstandard
 
 from warmer.core.header import COMPRESSED, DIGESTED, NAMED, NO_LIFE, SEALED, Header
-from warmer.core.payload import CHECKSUM_SIZE, digest, digest_in, front_of, names_in, pack, unpack
+from warmer.core.payload import (
+    CHECKSUM_SIZE,
+    COPIED_BELOW,
+    digest,
+    digest_in,
+    front_of,
+    names_in,
+    pack,
+    unpack,
+)
 from warmer.core.values import Codec
 from warmer.errors import CorruptEntry
 
@@ -39,8 +48,8 @@ def test_what_is_packed_is_unpacked(raw: bytes, over: int) -> None:
 
 
 def test_an_uncompressed_payload_is_not_copied() -> None:
-    """A reader decodes from the very bytes that Redis sent."""
-    flags, payload = pack(b"value", 100)
+    """A reader decodes from the very bytes that Redis sent; short ones are cheaper to copy than to view."""
+    flags, payload = pack(b"value" * COPIED_BELOW, 10 * COPIED_BELOW)
     view = unpack(flags, payload, LIMIT)
     assert isinstance(view, memoryview)
     assert view.obj is payload

@@ -40,6 +40,9 @@ DIGEST_SIZE = 8
 LEVEL = 3
 
 
+Raw = bytes | bytearray | memoryview
+
+
 class Seal(Protocol):
     """What seals and opens one entry. stated: what stands before the body, and is not hidden by it."""
 
@@ -65,6 +68,9 @@ _CHECKSUM = Struct("<I")
 _read_checksum = _CHECKSUM.unpack_from
 _SIZE = Struct("<I")
 _LAYOUT = DIGESTED | NAMED
+_WRAPPED = NAMED | SEALED | COMPRESSED
+# Copying so little costs less than a view of it.
+COPIED_BELOW = 2048
 # Known when the payload is made; the others of a header are the commit's.
 _SEALED_WITH = COMPRESSED | DIGESTED | NAMED | SEALED
 _read_names = msgpack.Decoder(tuple[str, ...]).decode
@@ -131,55 +137,55 @@ def names_in(front: bytes) -> tuple[str, ...]:
 
 def unpack(
     flags: int,
-    payload: bytes | bytearray | memoryview,
+    payload: Raw,
     limit_bytes: int,
     offset: int = 0,
     seal: Seal | None = None,
-) -> memoryview | bytes:
-    """The encoded value in a payload (from `offset` on), without a copy unless it is compressed or sealed.
+) -> Raw:
+    """The encoded value in a payload (from `offset` on), not copied unless it is short, compressed or sealed.
 
     seal: what opens it; with one, only what it opens is read, and without one, only what is not sealed.
     Raises EntryNotOpened where these differ, or it does not open. Raises CorruptEntry when the checksum
     differs, the frame is broken, or the frame says that it holds more than `limit_bytes` (nothing is
     allocated for it then).
     """
-    body = memoryview(payload)[offset + CHECKSUM_SIZE :]
-    if (
-        len(payload) < offset + CHECKSUM_SIZE
-        or crc32(body, flags & _LAYOUT) != _read_checksum(payload, offset)[0]
-    ):
+    start, size = offset + CHECKSUM_SIZE, len(payload)
+    body = payload[start:] if size < COPIED_BELOW else memoryview(payload)[start:]
+    if size < start or crc32(body, flags & _LAYOUT) != _read_checksum(payload, offset)[0]:
         raise CorruptEntry("its checksum does not match")
     if flags & DIGESTED:
         body = body[DIGEST_SIZE:]
+    if not flags & _WRAPPED and seal is None:
+        return body
     if flags & NAMED:
         body = _past_names(body)
-    opened: memoryview | bytes = body
+    opened = body
     if seal is not None or flags & SEALED:
         front = bytes(payload[offset + CHECKSUM_SIZE : len(payload) - len(body)])
         opened = _opened(flags, front, body, seal)
     return _decompress(opened, limit_bytes) if flags & COMPRESSED else opened
 
 
-def _opened(flags: int, front: bytes, body: memoryview, seal: Seal | None) -> bytes:
+def _opened(flags: int, front: bytes, body: Raw, seal: Seal | None) -> bytes:
     if seal is None:
         raise EntryNotOpened("it is sealed, and this process has no key for it")
     if not flags & SEALED:
         raise EntryNotOpened("it is not sealed, as what is private must be since there is a key")
-    return seal.open(_stated(flags, front), body)
+    return seal.open(_stated(flags, front), memoryview(body))
 
 
 def _stated(flags: int, front: bytes) -> bytes:
     return bytes((FORMAT, flags & _SEALED_WITH)) + front
 
 
-def _past_names(body: memoryview) -> memoryview:
+def _past_names(body: Raw) -> Raw:
     size = _SIZE.unpack_from(body)[0] if len(body) >= _SIZE.size else len(body)
     if size > len(body) - _SIZE.size:
         raise CorruptEntry(f"its names claim {size} bytes of {len(body)}")
     return body[_SIZE.size + size :]
 
 
-def _decompress(frame: memoryview | bytes, limit_bytes: int) -> bytes:
+def _decompress(frame: Raw, limit_bytes: int) -> bytes:
     try:
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= limit_bytes:

@@ -11,13 +11,14 @@ ever pickled, and decoding runs no code but that of the annotated types. What co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import inspect as tree
 from msgspec import msgpack
 
 from warmer.core import models, payload
+from warmer.core.collecting import LARGE_BYTES, Decode, uninterrupted
 from warmer.core.fitting import fit_for
 from warmer.core.immutability import is_immutable
 from warmer.core.leaves import Misfit
@@ -48,6 +49,7 @@ class Codec:
     __slots__ = (
         "_compress_over_bytes",
         "_decode",
+        "_decode_large",
         "_digested",
         "_encode",
         "_fit",
@@ -87,6 +89,7 @@ class Codec:
         unordered = any(isinstance(node, (tree.SetType, tree.FrozenSetType)) for node in nodes)
         self._ordered = msgpack.Encoder(enc_hook=hook, order="deterministic").encode if unordered else None
         self._decode = msgpack.Decoder(unalias(annotation), dec_hook=models.load).decode
+        self._decode_large = uninterrupted(self._decode)
 
     def encode(
         self, value: Any, names: Collection[str] = (), seal: payload.Seal | None = None
@@ -118,7 +121,7 @@ class Codec:
         """
         raw = payload.unpack(flags, stored, self._limit_bytes, offset, seal)
         try:
-            return self._decode(raw)
+            return self._decode(raw) if len(raw) < LARGE_BYTES else self._decode_large(raw)
         except Exception as broken:
             raise self._corrupt(broken) from broken
 
@@ -128,14 +131,13 @@ class Codec:
         stored: bytes | bytearray | memoryview,
         offset: int = 0,
         seal: payload.Seal | None = None,
-    ) -> memoryview | bytes:
+    ) -> memoryview | bytearray | bytes:
         """The encoded value in a payload: whole, open, and not compressed any more. Raises CorruptEntry."""
         return payload.unpack(flags, stored, self._limit_bytes, offset, seal)
 
-    @property
-    def decode_raw(self) -> Callable[[memoryview | bytes], Any]:
-        """The value in what `unpack` gave; raises whatever msgspec and the annotated types' own code do."""
-        return self._decode
+    def decoder_of(self, size_bytes: int) -> Decode:
+        """What decodes so many bytes that `unpack` gave; raises what msgspec and the types' own code do."""
+        return self._decode if size_bytes < LARGE_BYTES else self._decode_large
 
     def _corrupt(self, broken: Exception) -> CorruptEntry:
         """For bytes that msgspec refuses, and for what the annotated types' own code raises."""

@@ -20,7 +20,6 @@ class _Near(Query[P, R]):
     def __init__(self, reading: NearReading[R]) -> None:
         super().__init__(reading)
         self._near_reading = reading
-        self._decode = reading.codec.decode_raw
 
     async def aget(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The value, from asyncio."""
@@ -41,7 +40,7 @@ class NearQuery(_Near[P, R]):
             if value is not AFRESH:
                 return value
             try:
-                return self._decode(copy.raw)  # type: ignore[no-any-return]
+                return copy.decode(copy.raw)  # type: ignore[no-any-return]
             except Exception:  # noqa: BLE001 - see `NearReading.decoded`
                 copy.until = copy.calm_until = 0.0
         return super().__call__(*args, **kwargs)

@@ -135,7 +135,7 @@ class NearReading(Reading[R]):
     def decoded(self, copy: Copy) -> R:
         """The value of one that readers may not share; ABSENT if its types refuse what they made before."""
         try:
-            return self.codec.decode_raw(copy.raw)  # type: ignore[no-any-return]
+            return copy.decode(copy.raw)  # type: ignore[no-any-return]
         except Exception:  # noqa: BLE001 - anything: it is code of the user's; a read of the entry will tell
             copy.until = copy.calm_until = 0.0
             return ABSENT  # type: ignore[no-any-return]
@@ -157,7 +157,7 @@ class NearReading(Reading[R]):
         until, ask_at = self._deadlines(times, asked_at, runtime.store.now_us())
         if until <= asked_at:
             return
-        raw, front = None, front_of(times[0], blob)
+        raw, front = b"", front_of(times[0], blob)
         if self.codec.immutable:
             weight = weigh(value)
         else:
@@ -165,7 +165,8 @@ class NearReading(Reading[R]):
             raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
             value, weight = AFRESH, len(raw)
         weight += COPY_BYTES + len(front)
-        copy = Copy(key, value, raw, times, front, self.options, weight, until, min(until, ask_at))
+        decode = self.codec.decoder_of(len(raw))
+        copy = Copy(key, value, raw, decode, times, front, self.options, weight, until, min(until, ask_at))
         kept = runtime.near.put(copy, turn, times[1])
         runtime.counts.add("near_copies" if kept else "near_refusals")
 

@@ -18,37 +18,19 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as TimedOut
 
 from warmer.errors import ServerError
 from warmer.settings import Settings
+from warmer.store.asking import Answer, Asked
 from warmer.store.connections import Connections
 from warmer.store.links import MORE, Link, fault_of
 
-#: What came of a command, and the life it was read in; the error if the server is away.
-Answer = tuple[Any, bytes]
 Submit = Callable[..., Future[Any]]
 
 CLOSED = "the connection was closed by this process"
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class Wanted:
-    """One command, and the readers that wait for its reply. They all began before it was sent."""
-
-    __slots__ = ("again", "deadline", "futures", "packed")
-
-    def __init__(self, packed: bytes) -> None:
-        self.packed = packed
-        self.futures: list[asyncio.Future[Answer]] = []
-        self.deadline = 0.0
-        self.again = False  # it was sent on a connection that was cut: once more, and no third time
-
-    def answer(self, answer: Answer) -> None:
-        """Tell those who still wait."""
-        for future in self.futures:
-            if not future.done():
-                future.set_result(answer)
 
 
 class Line:
@@ -66,8 +48,8 @@ class Line:
         self._timeout_s, self._gone = timeout_s, gone
         self._link: Link | None = None
         self._fd = -1  # of the socket that the loop watches
-        self._wanted: dict[bytes, Wanted] = {}  # to be sent at the end of this turn
-        self._sent: deque[Wanted] = deque()
+        self._wanted: dict[bytes, Asked] = {}  # to be sent at the end of this turn
+        self._sent: deque[Asked] = deque()
         self._unsent = b""
         self._blocked = False  # the socket takes no more for now
         self._timer: asyncio.TimerHandle | None = None
@@ -78,14 +60,16 @@ class Line:
 
     def call(self, packed: bytes) -> asyncio.Future[Answer]:
         """The answer to one read-only command. It is sent once those who are ready to run have asked, too."""
-        future: asyncio.Future[Answer] = self._loop.create_future()
-        wanted = self._wanted.get(packed)
-        if wanted is None:
-            if not self._wanted and not self._opening:
-                self._loop.call_soon(self._flush)
-            wanted = self._wanted[packed] = Wanted(packed)
-        wanted.futures.append(future)
-        return future
+        asked = Asked(loop=self._loop)
+        asked.packed, asked.wake = packed, None
+        first = self._wanted.get(packed)
+        if first is not None:
+            first.join(asked)
+            return asked
+        if not self._wanted and not self._opening:
+            self._loop.call_soon(self._flush)
+        self._wanted[packed] = asked
+        return asked
 
     def close(self) -> None:
         """Give the connection back, closed; who still waits is told that the server is away."""
@@ -109,11 +93,9 @@ class Line:
             return
         wanted, self._wanted = self._wanted.values(), {}
         deadline = self._loop.time() + self._timeout_s
-        going = []
-        for one in wanted:
-            if not all(future.done() for future in one.futures):
-                one.deadline = deadline
-                going.append(one)
+        going = [one for one in wanted if not one.done() or not one.given_up]
+        for one in going:
+            one.deadline = deadline
         self._sent.extend(going)
         self._unsent += b"".join([one.packed for one in going])
         if self._timer is None:
@@ -158,26 +140,38 @@ class Line:
             pass
         except (OSError, Disconnected) as exc:
             fault = exc
-        try:
-            self._deliver(link)
-        except Exception as exc:
-            fault = fault_of(exc)
-            if fault is None:
-                raise
+        fault = self._deliver(link) or fault
+        if self._closed:
+            return  # by a reader that has just been answered
         if fault is not None:
             self._lose(fault)
         elif link.round != self._connections.round and not self._sent:
             self._flush()  # which has waited for the last reply of the earlier round
 
-    def _deliver(self, link: Link) -> None:
+    def _deliver(self, link: Link) -> Exception | None:
+        """Answer with what is here; what is wrong with the connection, if it can't go on."""
         sent, gets, life = self._sent, link.reader.gets, link.life
-        while sent:
-            reply = gets(False)
-            if reply is MORE:
-                return
-            if type(reply) is not bytes and isinstance(reply, Disconnected):
-                raise reply  # it is loading its data, or has lost its primary
-            sent.popleft().answer((reply, life))
+        try:
+            while sent:
+                try:
+                    reply = gets(False)
+                except InvalidResponse as exc:
+                    return exc
+                if reply is MORE:
+                    return None
+                if type(reply) is not bytes and isinstance(reply, Disconnected):
+                    return reply  # it is loading its data, or has lost its primary
+                sent.popleft().answer((reply, life))
+        except BaseException:  # a reader ends the program: the others are told if the loop runs on
+            self._loop.call_soon(self._deliver_rest, link)
+            raise
+        return None
+
+    def _deliver_rest(self, link: Link) -> None:
+        if link is self._link and link.sock is not None:
+            fault = self._deliver(link)
+            if fault is not None:
+                self._lose(fault)
 
     def _check(self) -> None:
         """Whether the oldest reply is late."""
@@ -199,7 +193,7 @@ class Line:
         late, again = isinstance(fault, TimedOut), {}
         for one in self._sent:
             if late or one.again:
-                one.answer((self._connections.unreachable(fault), b""))
+                one.answer_soon((self._connections.unreachable(fault), b""))
             else:
                 one.again = True
                 again[one.packed] = one
@@ -207,7 +201,8 @@ class Line:
         self._unsent = b""
         for packed, one in again.items():
             newer = self._wanted.pop(packed, None)
-            one.futures.extend(newer.futures if newer else ())
+            for reader in () if newer is None else (newer, *(newer.also or ())):
+                one.join(reader)
         self._wanted = {**again, **self._wanted}
         if self._wanted:
             self._loop.call_soon(self._flush)
@@ -217,7 +212,7 @@ class Line:
         failed, self._wanted = [*self._sent, *self._wanted.values()], {}
         self._sent.clear()
         for one in failed:
-            one.answer((error, b""))
+            one.answer_soon((error, b""))
 
     # -- connecting
 
