@@ -17,7 +17,7 @@ from warmer.runtime.loading import Load
 
 
 def _replace(script: str, old: str, new: str) -> None:
-    """Run `script` with `old` replaced by `new` from now on."""
+    """Have this process run `script` with `old` replaced by `new` from now on. Raises LookupError."""
     text = lua.source(script)
     if old not in text:
         raise LookupError(f"{script}.lua no longer says {old!r}: the seam has moved")
@@ -75,10 +75,10 @@ def without_arrival() -> None:
 def without_stamp_before_remove() -> None:
     """An invalidation removes, and stamps nothing."""
     stamping = "for i = first, last do redis.call('ZADD', fence, text(stamp), ARGV[i]) end"
-    _replace("stamp", stamping, "")
-    _replace("invalidate", stamping, "")
-    _replace("invalidate", "\n  doom(member, stamp)\n", "\n")
-    _replace("remove", "\n  doom(member, stamp)\n", "\n")
+    for script in ("stamp", "invalidate", "apply"):
+        _replace(script, stamping, "")
+    for script in ("remove", "invalidate", "apply"):
+        _replace(script, "\n  doom(member, stamp)\n", "\n")
 
 
 SEAMS: dict[str, Callable[[], None]] = {

@@ -1,0 +1,42 @@
+"""All promises at once, shortly: the long run is `python -m tests.faults.harness --reads 10000000`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from warmer.testing import python
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(pg_url: str, *arguments: str) -> tuple[int, str]:
+    """One run on a database of the test's; its exit code, and what it says."""
+    asked = ["--database", pg_url, "--readers", "2", "--pace", "0.05", *arguments]
+    with python("-m", "tests.faults.harness", *asked, cwd=ROOT, name="harness") as child:
+        return child.wait(150), child.output()
+
+
+def test_nothing_wrong_is_read_whatever_is_killed(pg_url: str) -> None:
+    """Writers, readers and workers, paused and killed, over a server that is set back: all is right."""
+    code, said = run(pg_url, "--reads", "15000", "--limit", "15")
+
+    assert code == 0, said
+    reads, writes = re.search(r"^reads +([\d,]+)", said, re.M), re.search(r"^writes +([\d,]+)", said, re.M)
+    assert reads is not None, said
+    assert writes is not None, said
+    # However slow the machine: enough of both that they have met.
+    assert int(reads[1].replace(",", "")) > 300, said
+    assert int(writes[1].replace(",", "")) > 10, said
+
+
+def test_a_part_taken_out_is_seen(pg_url: str) -> None:
+    """Invalidating before the COMMIT, as without the outbox one would, the same run reads old rows."""
+    code, said = run(pg_url, "--reads", "10000000", "--limit", "100", "--without", "put-off")
+
+    assert code == 0, said
+    assert "caught by promise 1: an old row" in said
