@@ -351,7 +351,8 @@ class Warmer:
             if self._runtime is None or self._runtime.pid != os.getpid():
                 runtime = Runtime(self.namespace, self.settings)
                 for reading in self._readings.values():
-                    runtime.shapes.declare(reading.dependencies.row_shapes())
+                    runtime.declare(reading.dependencies)
+                runtime.strict.on_trouble = self.outbox.attend_to_strict
                 runtime.start()
                 self._runtime = runtime
             return self._runtime
@@ -405,7 +406,7 @@ class Warmer:
             query = AsyncQuery(reading) if reading.is_async else Query(reading)
         self._readings[reading.name] = reading
         if self._runtime is not None:
-            self._runtime.shapes.declare(reading.dependencies.row_shapes())
+            self._runtime.declare(reading.dependencies)
         self.queries[reading.name] = query
         for call in self._on_query:
             call(reading)
