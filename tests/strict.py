@@ -33,12 +33,17 @@ class Strict:
             depends_on={Flight: ("carrier", "month")},
             consistency="strict",
         )(delay)
+        self._clock = clock
         self.query(*JANUARY)
-        bring_into_force(made.flights, clock)
+        self.bring_into_force()
 
     def set_delay(self, delay: int) -> None:
         with self.made.sessions.begin() as session:
             session.get_one(Flight, 1).delay = delay
+
+    def bring_into_force(self) -> None:
+        """This one, and others that have been declared since."""
+        bring_into_force(self.made.flights, self._clock)
 
     def is_stored(self, call: tuple[str, int] = JANUARY) -> bool:
         return self.query.bind(*call).entry() is not None

@@ -158,7 +158,8 @@ class Warmer:
         Durations are seconds or timedeltas. ttl: how long an entry is fresh; adaptive(least, most) learns
         it. grace: how long after that it may be served stale (default: ttl). name: default the function's
         dotted path. version: default a digest of the return type. depends_on: {Table: columns that equal
-        params of these names}, or "auto". tags: texts with {params}.
+        params of these names}, or "auto". tags: texts with {params}. consistency: "strict" closes the moment
+        between a COMMIT and its invalidation; see docs/howto/strict.md.
         scope: PUBLIC, or the param whose identity alone may see the result. resources: {"session":
         SessionLocal}, opened for each load and given as the first arguments. keep_warm: "while_read" · True ·
         False, for at most max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write:

@@ -16,7 +16,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.util import await_only
 
 from warmer.capture.cleanness import current_load, heard_in_load, settled
-from warmer.capture.statements import Statements
+from warmer.capture.statements import Statements, written_in
 from warmer.core.changes import Changes
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
@@ -123,6 +123,8 @@ class Tracker:
         pending = connection.info.get(self._key)
         if pending is not None and not (context and context.execution_options.get("warmer_ours")):
             heard_in_load(connection, pending)
+            if connection._is_autocommit_isolation():
+                self._guard.refuse(written_in(statement))
             self._statements.text(pending, statement, context)
 
     # -- COMMIT

@@ -149,6 +149,7 @@ class Flight:
     def _acquire(self, batch: list[Reader], token: str, look: bool) -> Acquired:
         """What the server says to these readers. Called on a thread of the store's."""
         self.runtime.shapes.register()  # before the first lease: writers must know what the entry depends on
+        self.runtime.strict.register()
         arrivals = [reader.arrived for reader in batch if reader.arrived is not None]
         answer = self.runtime.store.acquire(
             self.entry,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
@@ -54,6 +54,16 @@ class Guard:
             raise
         runtime.counts.add("barriers_raised")
         return barrier
+
+    def refuse(self, tables: Iterable[str]) -> None:
+        """Raise BarrierNotRaised if a statement that is its own transaction writes what is strict."""
+        concerned = {
+            table.rpartition(".")[2].lower() for table in self._namespace.runtime().strict.by_table()
+        }
+        found = tuple(table for table in tables if table.rpartition(".")[2].lower() in concerned)
+        if found:
+            cause = "in AUTOCOMMIT a statement is committed before anything can be barred; use a transaction"
+            raise BarrierNotRaised(found, cause)
 
     def _learn(self, connection: Connection) -> ServerError | None:
         """Know of every strict query that may be in force; why that is not known."""

@@ -71,44 +71,42 @@ class Resolver:
             if age_us >= self._hold_us or token in self._left
         ]
         names = frozenset(name for name, age_us in survey.waiting.items() if age_us >= KNOWN_BY_ALL_US)
-        quiet, lowered = bool(names), 0
+        quiet, busy = bool(names), False
         databases = [one for one in self._namespace.outbox.databases() if one.reachable]
         for database in databases if barriers or survey.waiting else ():
             try:
-                lowered += database.run(partial(self._lower_over, barriers))
+                barriers = database.run(partial(self._lower_over, barriers))
                 if survey.waiting:
                     database.run(lambda connection: outcomes.note_use(connection, self._namespace.namespace))
                 quiet = quiet and database.run(partial(self._is_quiet, database, survey.life, names))
             except (DatabaseUnreachable, OutboxMissing) as exc:
                 log.debug("strict queries wait for a database: %s", exc)
-                quiet = False
+                quiet, busy = False, True
         if quiet and databases:
             self._enforce(survey.life, names)
         return (
-            lowered < len(barriers)
-            or (bool(survey.waiting) and names != survey.waiting.keys())
-            or (bool(names) and not quiet)
+            bool(barriers) or busy or (not quiet and bool(survey.waiting)) or names != survey.waiting.keys()
         )
 
-    def _lower_over(self, barriers: Collection[Barrier], connection: Connection) -> int:
-        """Lower what is this database's, and over; how many that were."""
+    def _lower_over(self, barriers: list[Barrier], connection: Connection) -> list[Barrier]:
+        """Lower what is this database's, and over; what is left."""
         identity = outcomes.identity_of(connection) if barriers else None
         ours = [barrier for barrier in barriers if barrier.database == identity]
         if not ours:
-            return 0
+            return barriers
         if connection.dialect.name == "sqlite":
             outcomes.take_write_lock(connection)
-            ended = [(barrier, True) for barrier in ours]
+            ended = dict.fromkeys(ours, True)
         else:
-            found = [(barrier, outcomes.is_over(connection, barrier.transaction)) for barrier in ours]
-            ended = [(barrier, committed) for barrier, committed in found if committed is not None]
+            found = {barrier: outcomes.is_over(connection, barrier.transaction) for barrier in ours}
+            ended = {barrier: committed for barrier, committed in found.items() if committed is not None}
         runtime = self._namespace.runtime()
-        for barrier, committed in ended:
+        for barrier, committed in ended.items():
             if committed:
                 self._apply(connection, barrier.row)
             Barriers(runtime.store, self._namespace.settings.strict_max_entries).lower(barrier)
             runtime.counts.add("barriers_resolved")
-        return len(ended)
+        return [barrier for barrier in barriers if barrier not in ended]
 
     def _apply(self, connection: Connection, row: int) -> None:
         """What its writer may not have come to: promise 1 is about other queries, too."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text, update
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
 from tests.strict import JANUARY, KNOWN_S, OTHER, Strict, barred, bring_into_force
@@ -16,7 +19,10 @@ from tests.tracked import Flight, Tracked, tracked
 from warmer import Warmer
 from warmer.errors import BarrierNotRaised, InvalidOption, RedisUnreachable
 from warmer.outbox.process import Outbox
+from warmer.runtime.contract import Reader
 from warmer.testing import Clock, ValkeyServer, wait_until
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 
 
 def _synced(flights: Warmer) -> bool:
@@ -184,6 +190,146 @@ def test_a_rollback_lowers_it(strict: Strict) -> None:
 
     wait_until(lambda: barred(flights) == {}, "the barrier to be lowered")
     assert (strict.query(*JANUARY), strict.is_stored()) == (0, True)
+
+
+def test_a_statement_in_autocommit_is_refused(strict: Strict) -> None:
+    """It would be committed before anything is barred; what is not strict may be written so."""
+    strict.made.flights.track(strict.made.engine)
+    with strict.made.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in (update(Flight).values(delay=5), text("UPDATE flights SET delay = 5")):
+            with pytest.raises(BarrierNotRaised, match="AUTOCOMMIT"):
+                connection.execute(statement)
+        connection.execute(text("DELETE FROM bags"))
+
+    strict.query.invalidate_all()
+    assert strict.query(*JANUARY) == 0
+
+
+def test_sql_as_text_bars_its_table(strict: Strict, seam: list[Callable[[], None]]) -> None:
+    """Which rows it changes is not known, so all entries that depend on the table are barred."""
+    strict.query(*OTHER)
+    seen: list[Any] = []
+    seam.append(lambda: seen.extend([strict.query(*OTHER), strict.is_stored(OTHER)]))
+    with strict.made.sessions.begin() as session:
+        session.execute(text("UPDATE flights SET delay = 7"))
+
+    assert seen == [7, False]
+    assert strict.query(*JANUARY) == 7
+
+
+def test_a_writer_that_has_no_strict_query_of_its_own_bars_them(strict: Strict) -> None:
+    """It learns of them through Redis, before its first COMMIT."""
+    settings = strict.made.flights.settings
+    other = tracked(settings.namespace, settings.redis_url, create_engine(strict.made.engine.url))
+    try:
+        with other.sessions() as session:
+            session.get_one(Flight, 1).delay = 5
+            session.flush()
+            assert other.flights._tracker is not None
+            other.flights._tracker._write(session.connection())
+            assert barred(strict.made.flights)
+            assert not strict.is_stored()
+            session.commit()
+    finally:
+        other.flights.close()
+        other.engine.dispose()
+    assert (strict.query(*JANUARY), strict.is_stored()) == (5, True)
+
+
+def test_an_async_session_bars_and_lowers(strict: Strict, seam: list[Callable[[], None]]) -> None:
+    """What is written from asyncio, and what is rolled back there."""
+    url = strict.made.engine.url
+    engine = create_async_engine(url.set(drivername=DRIVERS[url.get_backend_name()]))
+    sessions = async_sessionmaker(engine)
+    strict.made.flights.track(sessions)
+    seen: list[Any] = []
+    seam.append(lambda: seen.extend([strict.query(*JANUARY), strict.is_stored()]))
+
+    async def write() -> None:
+        async with sessions.begin() as session:
+            (await session.get_one(Flight, 1)).delay = 5
+        async with sessions() as session:
+            (await session.get_one(Flight, 1)).delay = 6
+            await session.flush()
+            connection = await session.connection()
+            assert strict.made.flights._tracker is not None
+            await connection.run_sync(strict.made.flights._tracker._write)
+            assert barred(strict.made.flights)
+            await session.rollback()
+        await engine.dispose()
+
+    asyncio.run(write())
+    assert seen == [5, False]
+    wait_until(lambda: barred(strict.made.flights) == {}, "the barrier to be lowered")
+    assert (strict.query(*JANUARY), strict.is_stored()) == (5, True)
+
+
+def test_a_barrier_is_up_in_every_shard(
+    engine: Engine, namespace: str, redis_url: str, warmer_clock: Callable[..., Clock]
+) -> None:
+    """Entries of one row may lie in any shard; each is dropped, barred and freed."""
+    made = tracked(f"{namespace}-shards", redis_url, engine, shards=16)
+    strict = Strict(made, warmer_clock(made.flights))
+    store = made.flights.runtime().store
+    try:
+        calls = [("UA", month) for month in range(1, 60)]
+        strict.query.get_many(calls)
+        with made.sessions() as session:
+            session.execute(text("UPDATE flights SET delay = 3"))
+            assert made.flights._tracker is not None
+            made.flights._tracker._write(session.connection())
+            assert not any(strict.is_stored(call) for call in calls)
+            assert all(store.command("HLEN", root + b"barred") for root in store.roots)
+            session.commit()
+        assert not any(store.command("HLEN", root + b"barred") for root in store.roots)
+        assert strict.query(*JANUARY) == 3
+    finally:
+        made.flights.close()
+
+
+def test_a_message_for_a_barred_entry_is_put_off(strict: Strict, seam: list[Callable[[], None]]) -> None:
+    """A worker stores nothing then; the entry is due again soon."""
+    flights, reading = strict.made.flights, strict.made.flights.readings["delay"]
+    handle, seen = strict.query.bind(*JANUARY), []
+
+    def message() -> None:
+        reader = Reader(newer_than=None, servable=False, waits=False)
+        seen.append(flights.runtime().join(reading, handle.entry_key, handle.params, reader).result(10).kind)
+
+    seam.append(message)
+    strict.set_delay(5)
+    assert (seen, strict.is_stored()) == (["barred"], False)
+
+
+def test_what_a_load_finds_is_barred_too(strict: Strict) -> None:
+    """A strict query that calls another is not stored while what the other depends on is barred."""
+    flights, write = strict.made.flights, threading.Event()
+    begun = threading.Event()
+
+    @flights.cached(ttl=60, name="outer", depends_on={"people": ()}, consistency="strict")
+    def outer(n: int) -> int:
+        delay = strict.query(*JANUARY)
+        if write.is_set():
+            begun.set()
+            assert committed.wait(30)
+        return delay
+
+    committed = threading.Event()
+    outer(1)
+    strict.bring_into_force()
+    assert flights._tracker is not None
+    with strict.made.sessions() as session, ThreadPoolExecutor(1) as pool:
+        session.get_one(Flight, 1).delay = 5
+        session.flush()
+        flights._tracker._write(session.connection())
+        write.set()  # the load begins under the barrier, and reads the old row
+        reading = pool.submit(outer, 1)
+        assert begun.wait(30)
+        session.commit()
+        committed.set()
+        reading.result(30)
+        write.clear()
+    assert outer(1) == 5
 
 
 def test_a_transaction_that_drops_too_much_fails(strict: Strict) -> None:
