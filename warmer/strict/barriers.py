@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from warmer.errors import BarrierNotRaised, ServerError
 from warmer.store.operations import CHUNK, FENCE_AGE_US, FENCE_NAMES
-from warmer.store.removing import remove_named
+from warmer.store.removing import remove_listed
 from warmer.store.scripts import Call
 
 if TYPE_CHECKING:
@@ -88,9 +88,10 @@ class Barriers:
         listed = sum(over) + sum(int(reply[3]) for reply in replies if reply[0] == b"raised")
         if over or listed > self._most:
             return max(listed, self._most + 1)
-        left = dict.fromkeys(name.decode() for reply in replies for name in reply[4:])
+        left = [(shard, name.decode()) for shard, reply in enumerate(replies) for name in reply[4:]]
         if left:
-            remove_named(store, [int(reply[2]) for reply in replies], left, lambda _: 0)
+            stamps = [int(reply[2]) for reply in replies]
+            remove_listed(store, stamps, left, lambda *_: 0, store.confirmed)
         return listed
 
     def _give_up(self, barrier: Barrier) -> None:
