@@ -27,6 +27,7 @@ from warmer.options import MISSES, Options, one_of, read_soft_timeout, read_ttl,
 from warmer.reading import Reading
 from warmer.runtime.process import Runtime
 from warmer.settings import Settings
+from warmer.strict.declared import strictly, version_of
 
 if TYPE_CHECKING:
     from warmer.sealing import Sealer
@@ -66,9 +67,12 @@ def declare(
     params = read_params(fn, query, tuple(resources))
     owner = _scope(query, scope, params, settings)
     codec = _codec(fn, query, settings, sensitive=checked.sensitive)
-    version = version or codec.type_digest
-    keys = KeyFactory(settings.namespace, settings.shards, query, version, params.signature, params.types)
     dependencies = _dependencies(query, params, depends_on, tags, owner)
+    version = version or codec.type_digest
+    if checked.consistency == "strict":
+        dependencies = strictly(query, dependencies, checked)
+        version += version_of(dependencies)
+    keys = KeyFactory(settings.namespace, settings.shards, query, version, params.signature, params.types)
     batch = _batch(query, options["batch"])
     return (NearReading if checked.near_s else Reading)(
         query,

@@ -22,6 +22,7 @@ from warmer.core.names import (
     whole_name,
 )
 from warmer.core.params import ParamType
+from warmer.core.strictness import query_in_force, strict_names
 from warmer.errors import InvalidOption, did_you_mean, show
 from warmer.errors.root import hint
 
@@ -89,6 +90,8 @@ class Dependencies:
     scope: str | None
     #: What its loads read is found as they run (`depends_on="auto"`).
     auto: bool = False
+    #: `consistency="strict"`: the name by which it comes into force; "" where it is not.
+    strict: str = ""
 
     def names_of(self, params: Mapping[str, Any], tail: str) -> Names:
         """The names of the entry with these canonical params."""
@@ -97,12 +100,14 @@ class Dependencies:
             tokens = {column: match.of(params) for column, match in columns.items()}
             known = {column: token for column, token in tokens.items() if token is not None}
             listed.append(row_name(table, known) if len(known) == len(tokens) else table_name(table))
+        wholes = tuple(dict.fromkeys(whole_name(table) for table, _ in self.shapes))
+        barred = strict_names(listed, wholes) if self.strict else ()
         listed += [tag_name(tag.format_map(_Written(params))) for tag in self.tags]
         if self.scope is not None:
             listed.append(owner_name(self.scope, self._token(params, self.scope)))
-        wholes = tuple(dict.fromkeys(whole_name(table) for table, _ in self.shapes))
+        wholes = (*wholes, self.strict) if self.strict else wholes
         fence_only = (entry_name(self.query, tail), query_name(self.query), *wholes)
-        return Names(tuple(dict.fromkeys(listed)), fence_only, wholes)
+        return Names(tuple(dict.fromkeys((*listed, *barred))), fence_only, wholes)
 
     def row_shapes(self) -> tuple[RowShape, ...]:
         """What every writer must know of the query, as it is registered in Redis."""
@@ -110,6 +115,14 @@ class Dependencies:
             RowShape(self.query, table, tuple((name, columns[name].families) for name in sorted(columns)))
             for table, columns in self.shapes
         )
+
+    def strict_shapes(self) -> tuple[RowShape, ...]:
+        """What every writer must know of it if it is strict: whole tables, too, as shapes without columns."""
+        return (*self.row_shapes(), *(RowShape(self.query, table, ()) for table in self.tables))
+
+    def as_strict(self) -> Dependencies:
+        """The same of a strict query."""
+        return replace(self, strict=query_in_force(self.query, self.strict_shapes()))
 
     def owner_of(self, params: Mapping[str, Any]) -> bytes:
         """8 bytes: the owner's digest; zeros when the query is public."""

@@ -158,7 +158,8 @@ class Warmer:
         Durations are seconds or timedeltas. ttl: how long an entry is fresh; adaptive(least, most) learns
         it. grace: how long after that it may be served stale (default: ttl). name: default the function's
         dotted path. version: default a digest of the return type. depends_on: {Table: columns that equal
-        params of these names}, or "auto". tags: texts with {params}.
+        params of these names}, or "auto". tags: texts with {params}. consistency: "strict" closes the moment
+        between a COMMIT and its invalidation; see docs/howto/strict.md.
         scope: PUBLIC, or the param whose identity alone may see the result. resources: {"session":
         SessionLocal}, opened for each load and given as the first arguments. keep_warm: "while_read" · True ·
         False, for at most max_kept entries, until unread for idle_after (default: 2 ttl). stale_after_write:
@@ -351,7 +352,8 @@ class Warmer:
             if self._runtime is None or self._runtime.pid != os.getpid():
                 runtime = Runtime(self.namespace, self.settings)
                 for reading in self._readings.values():
-                    runtime.shapes.declare(reading.dependencies.row_shapes())
+                    runtime.declare(reading.dependencies)
+                runtime.strict.on_trouble = self.outbox.attend_to_strict
                 runtime.start()
                 self._runtime = runtime
             return self._runtime
@@ -405,7 +407,7 @@ class Warmer:
             query = AsyncQuery(reading) if reading.is_async else Query(reading)
         self._readings[reading.name] = reading
         if self._runtime is not None:
-            self._runtime.shapes.declare(reading.dependencies.row_shapes())
+            self._runtime.declare(reading.dependencies)
         self.queries[reading.name] = query
         for call in self._on_query:
             call(reading)

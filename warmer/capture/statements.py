@@ -57,6 +57,13 @@ class Seen:
     by_key: bool
 
 
+def written_in(statement: str) -> list[str]:
+    """The tables that SQL as text writes to, as far as it shows, as they are written there."""
+    return [
+        re.sub(r'["`\[\]\s]', "", name) for names in _WRITES.findall(statement) for name in names.split(",")
+    ]
+
+
 class Statements:
     """Tells what statements change, for one namespace."""
 
@@ -165,10 +172,8 @@ class Statements:
         known = compiled is not None and isinstance(compiled.statement, UpdateBase)
         if known and not head.startswith("WITH"):
             return
-        for names in _WRITES.findall(statement):
-            for name in names.split(","):
-                plain = re.sub(r'["`\[\]\s]', "", name)
-                self._whole_named(pending, plain)
+        for name in written_in(statement):
+            self._whole_named(pending, name)
 
     def _whole_named(self, pending: Pending, name: str) -> None:
         """A table by its name in SQL text, which may lack its schema, or be in other letters."""

@@ -16,11 +16,13 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.util import await_only
 
 from warmer.capture.cleanness import current_load, heard_in_load, settled
-from warmer.capture.statements import Statements
+from warmer.capture.statements import Statements, written_in
 from warmer.core.changes import Changes
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
 from warmer.outbox.pending import Pending, ended, opened
+from warmer.strict.barriers import Barrier
+from warmer.strict.guarding import Guard
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -32,6 +34,8 @@ class Tracker:
     def __init__(self, namespace: Warmer) -> None:
         self._namespace = namespace
         self._key = ("warmer", namespace.namespace)
+        self._barrier_key = ("warmer barrier", namespace.namespace)
+        self._guard = Guard(namespace)
         self._statements = Statements(namespace)
         self._databases: dict[Engine, Database] = {}
 
@@ -48,7 +52,7 @@ class Tracker:
             ("rollback_savepoint", lambda c, name, _: self._of(c, lambda p: p.undo(name))),
             ("rollback", self._rollback),
             ("rollback_twophase", lambda connection, xid, prepared: self._rollback(connection)),
-            ("commit", self._write),
+            ("commit", self._commit),
             ("prepare_twophase", lambda connection, xid: self._write(connection)),
             ("commit_twophase", self._second_phase),
             ("before_execute", self._before),
@@ -57,6 +61,7 @@ class Tracker:
         ):
             event.listen(engine, name, call)
         self._wrap_commit(engine, database)
+        self._wrap_rollback(engine)
 
     def see(self, connection: Connection) -> None:
         """A session has begun on this connection: follow its engine, and this transaction, too."""
@@ -118,6 +123,8 @@ class Tracker:
         pending = connection.info.get(self._key)
         if pending is not None and not (context and context.execution_options.get("warmer_ours")):
             heard_in_load(connection, pending)
+            if connection._is_autocommit_isolation():
+                self._guard.refuse(written_in(statement))
             self._statements.text(pending, statement, context)
 
     # -- COMMIT
@@ -132,11 +139,32 @@ class Tracker:
             namespace = self._namespace.namespace
             pending.row = rows.write(connection, namespace, changes, own=True)
             pending.written = changes
+            if not connection._is_autocommit_isolation():
+                connection.info[self._barrier_key] = self._guard.before_commit(
+                    connection, changes, pending.row
+                )
+
+    def _commit(self, connection: Connection) -> None:
+        """`_write`; and ROLLBACK if that fails.
+
+        SQLAlchemy takes a transaction for over whose `commit` event has raised, and gives its connection back
+        to the pool as it is: the next one to commit on it would commit this one, too.
+        """
+        try:
+            self._write(connection)
+        except BaseException:
+            connection._rollback_impl()
+            raise
 
     def _second_phase(self, connection: Connection, xid: Any, prepared: bool) -> None:
         """Without a first phase, nothing has written the row yet."""
-        if not prepared:
+        if prepared:
+            return
+        try:
             self._write(connection)
+        except BaseException:
+            connection._rollback_twophase_impl(xid, is_prepared=False)
+            raise
 
     def _commit_now(self, connection: Connection, pending: Pending) -> None:
         """Each statement is its own transaction here: a row of its own follows it, and is applied at once."""
@@ -154,29 +182,62 @@ class Tracker:
             savepoint(connection, name)
 
         def do_commit(dbapi_connection: Any) -> None:
-            pending = dbapi_connection.info.pop(self._key, None)
+            pending, barrier = self._taken(dbapi_connection.info)
             try:
                 commit(dbapi_connection)
             except BaseException:
                 # Whether the database has committed is not known now. Its row, if there is one, stays.
-                self._committed(dialect.is_async, None, pending)
+                self._committed(dialect.is_async, None, pending, barrier)
                 raise
-            self._committed(dialect.is_async, database, pending)
+            self._committed(dialect.is_async, database, pending, barrier)
 
         def do_commit_twophase(connection: Connection, xid: Any, *how: Any, **named: Any) -> None:
-            pending = connection.info.pop(self._key, None)
+            pending, barrier = self._taken(connection.info)
             try:
                 commit_prepared(connection, xid, *how, **named)
             except BaseException:
-                self._committed(dialect.is_async, None, pending)
+                self._committed(dialect.is_async, None, pending, barrier)
                 raise
-            self._committed(dialect.is_async, database, pending)
+            self._committed(dialect.is_async, database, pending, barrier)
 
         dialect.do_savepoint = do_savepoint  # type: ignore[method-assign]
         dialect.do_commit = do_commit  # type: ignore[method-assign]  # see the top of this file
         dialect.do_commit_twophase = do_commit_twophase  # type: ignore[method-assign]
 
-    def _committed(self, is_async: bool, database: Database | None, pending: Pending | None) -> None:
+    def _wrap_rollback(self, engine: Engine) -> None:
+        """A barrier comes down when the database has rolled back, and not when it is only asked to."""
+        dialect = engine.dialect
+        rollback, rollback_prepared = dialect.do_rollback, dialect.do_rollback_twophase
+
+        def do_rollback(dbapi_connection: Any) -> None:
+            barrier = _info_of(dbapi_connection).pop(self._barrier_key, None)
+            try:
+                rollback(dbapi_connection)
+            finally:
+                if barrier is not None:
+                    self._guard.leave(barrier)
+
+        def do_rollback_twophase(connection: Connection, xid: Any, *how: Any, **named: Any) -> None:
+            barrier = connection.info.pop(self._barrier_key, None)
+            try:
+                rollback_prepared(connection, xid, *how, **named)
+            finally:
+                if barrier is not None:
+                    self._guard.leave(barrier)
+
+        dialect.do_rollback = do_rollback  # type: ignore[method-assign]
+        dialect.do_rollback_twophase = do_rollback_twophase  # type: ignore[method-assign]
+
+    def _taken(self, info: Any) -> tuple[Pending | None, Barrier | None]:
+        return info.pop(self._key, None), info.pop(self._barrier_key, None)
+
+    def _committed(
+        self,
+        is_async: bool,
+        database: Database | None,
+        pending: Pending | None,
+        barrier: Barrier | None = None,
+    ) -> None:
         """Apply what was committed. Never raises, but for the cancellation of an asyncio task."""
         if pending is None:
             return
@@ -186,12 +247,26 @@ class Tracker:
         if pending.written is None:
             return
         if is_async:
-            await_only(asyncio.to_thread(self._apply, database, pending.row, pending.written))
+            await_only(asyncio.to_thread(self._apply, database, pending.row, pending.written, barrier))
         else:
-            self._apply(database, pending.row, pending.written)
+            self._apply(database, pending.row, pending.written, barrier)
 
-    def _apply(self, database: Database | None, row: int, changes: Changes) -> None:
+    def _apply(self, database: Database | None, row: int, changes: Changes, barrier: Barrier | None) -> None:
         outbox = self._namespace.outbox
         applying = outbox.apply(changes)
+        if barrier is not None:
+            if applying is not None and database is not None:
+                self._guard.lower(barrier)
+            else:
+                self._guard.leave(barrier)
         if applying is not None and database is not None and row:
             outbox.applied(database, row, applying.stamp)
+
+
+def _info_of(dbapi_connection: Any) -> dict[Any, Any]:
+    """What is noted of a connection; nothing of one that a dialect tries as it first connects."""
+    try:
+        info = dbapi_connection.info
+    except NotImplementedError:
+        return {}
+    return info if isinstance(info, dict) else {}

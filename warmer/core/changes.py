@@ -154,7 +154,7 @@ def hits_of(changes: Changes, shapes: Mapping[str, Iterable[RowShape]]) -> Hits:
     removed = dict.fromkeys(sorted(changes.queries))
     for table, images in changes.rows.items():
         names[table_name(table)] = None
-        found = None if images is None else _row_names(table, images, shapes.get(table, ()))
+        found = None if images is None else row_names(table, images, shapes.get(table, ()))
         if found is None:
             names[whole_name(table)] = None
             removed.update(dict.fromkeys(shape.query for shape in shapes.get(table, ())))
@@ -164,7 +164,7 @@ def hits_of(changes: Changes, shapes: Mapping[str, Iterable[RowShape]]) -> Hits:
     return Hits(tuple(names), tuple(removed))
 
 
-def _row_names(table: str, images: Iterable[Image], shapes: Iterable[RowShape]) -> dict[str, None] | None:
+def row_names(table: str, images: Iterable[Image], shapes: Iterable[RowShape]) -> dict[str, None] | None:
     """The names of the rows; None if an image lacks what a shape needs, or can't be compared with it."""
     names: dict[str, None] = {}
     told = [dict(image) for image in images]

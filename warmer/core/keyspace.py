@@ -67,6 +67,11 @@ class ShardKeys:
     fired: str
     schedulers: str
     shapes: str
+    strict: str
+    strict_since: str
+    in_force: str
+    barred: str
+    barriers: str
     wake: str
 
     def entry(self, member: str) -> str:

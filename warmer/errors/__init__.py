@@ -67,6 +67,7 @@ from warmer.errors.reading import (
 )
 from warmer.errors.root import WarmerError, did_you_mean, hint, mask, show
 from warmer.errors.servers import (
+    BarrierNotRaised,
     BrokerUnreachable,
     DatabaseUnreachable,
     InvalidationNotReplicated,
@@ -95,6 +96,7 @@ from warmer.errors.storing import (
 
 __all__ = [
     "AlreadyRunning",
+    "BarrierNotRaised",
     "BatchMismatch",
     "BrokerUnreachable",
     "CacheMiss",

@@ -212,6 +212,24 @@ class OutboxMissing(ServerError):
 
 
 @error
+class BarrierNotRaised(ServerError):
+    """What a transaction changes could not be barred for strict queries, so it was not committed."""
+
+    names: tuple[str, ...]
+    cause: str
+
+    def message(self) -> str:
+        """Name what could not be barred, and why."""
+        more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
+        return (
+            f"a transaction that changes what strict queries depend on ({', '.join(self.names[:5])}{more}) "
+            "was not committed, because their entries could not be barred: "
+            f"{self.cause.rstrip('.')}. The database is unchanged. Try it again; if it must go through while "
+            "Redis is away, the queries can't be strict."
+        )
+
+
+@error
 class ServerNotStarted(ServerError):
     """A server that Warmer starts by itself did not come up."""
 

@@ -80,8 +80,10 @@ def _part(handle: Handle[Any], entry: Entry[Any], purges: Purges | None) -> Part
     # A load that has read what is private, in another query, has made something private of it.
     private = reading.dependencies.scope is not None or any(map(is_owner, names))
     keys: tuple[str, ...] = ()
+    # A cache that is told of a COMMIT after it has, for a moment, what a strict query must not show.
+    keyed = not private and not options.sensitive and options.consistency != "strict"
     # A near copy may have been invalidated `near` seconds ago, elsewhere: the last purge must come later.
-    if purges is not None and not private and not options.sensitive and options.near_s <= purges.again_s:
+    if purges is not None and keyed and options.near_s <= purges.again_s:
         keys = tuple(purges.key_of(name) for name in names)
     return Part(
         seed=f"{entry.key} {entry.etag}" if entry.etag else "",

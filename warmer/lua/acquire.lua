@@ -13,6 +13,7 @@
 -- ARGV[11..] names        the entry's names, all of them known before the load
 -- returns  {"granted", now, stamp} | {"committed", now, blob} | {"handed", now, blob} | {"busy", now, stamp, lasts_us}
 --          | {"failed", now, until, record} | {"soon", now, until}   (stamps and times as decimal text)
+--          | {"barred", now, until}: a load may begin, and must not be stored (a strict query's)
 -- why      a lease that an invalidation has ended must not keep the next load waiting, and yet loads must not pile
 --          up: the ended one moves aside, and only one may stand aside at a time
 local member, token = ARGV[2], ARGV[3]
@@ -59,6 +60,11 @@ local function wait_until(kind, ...)
   return {kind, text(now), ...}
 end
 if ARGV[8] == '2' then return wait_until('busy', text(next_stamp()), '1000000') end
+if is_barred(11, #ARGV) then
+  -- Nobody knows for how long. A message is for a load that is stored, so another comes.
+  put_off(text(now + 1000000))
+  return {'barred', text(now), text(now + 1000000)}
+end
 
 local aside = live_lease('doomed', member)
 if aside and aside.token == token then

@@ -46,7 +46,9 @@ if lag > 0 then
   if stamp < changed + lag then over = math.min(changed, now) + lag end
 end
 
-if lease.doomed or newest >= stamp or over <= now then
+-- Of what the load found, names may be barred that were not known when the lease was given.
+local barred = is_barred(22, #ARGV)
+if lease.doomed or barred or newest >= stamp or over <= now then
   redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)
   -- What readers of other processes that began before this load are waiting for; see "handed" in acquire.lua.
   if somebody_waits(member) then
@@ -54,7 +56,7 @@ if lease.doomed or newest >= stamp or over <= now then
   end
   if not lease.doomed then
     local score = tonumber(redis.call('ZSCORE', index, member) or 'inf')
-    if score and score < math.huge then redis.call('ZADD', index, text(now), member) end
+    if score and score < math.huge then redis.call('ZADD', index, text(barred and now + 1000000 or now), member) end
     redis.call('ZREM', root .. 'claims', member)
   end
   wake(member)

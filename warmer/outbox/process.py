@@ -44,7 +44,8 @@ class Outbox:
         """In a forked child: what the parent meant to mark, it marks itself."""
         self._lock = threading.Lock()
         self._waiting: dict[Database, list[tuple[int, int]]] = {}
-        self._left = False
+        self._left = self._strict_left = False
+        self._barriers: set[str] = set()  # tokens of those that transactions here have left up
         self._thread: threading.Thread | None = None
         self._wake, self._stop = threading.Event(), threading.Event()
 
@@ -123,6 +124,17 @@ class Outbox:
         self._left = True
         self._start()
 
+    def attend_to_strict(self, left: str | None = None) -> None:
+        """A strict query is not in force, or a barrier may be left up: have the databases asked, behind.
+
+        left: the token of one whose transaction has ended here, nobody knows how.
+        """
+        if left is not None and len(self._barriers) < MOST_WAITING:
+            self._barriers.add(left)
+        if self.databases():
+            self._strict_left = True
+            self._start()
+
     def _count(self, event: str) -> None:
         try:
             self._namespace.runtime().counts.add(event)
@@ -182,6 +194,7 @@ class Outbox:
     def _keep(self, stop: threading.Event) -> None:
         """Mark what is applied, and apply what was left, as long as the process lives."""
         relay: Callable[[], int] | None = None
+        resolve: Callable[[], bool] | None = None
         while not stop.is_set():
             self._wake.wait()
             self._wake.clear()
@@ -191,6 +204,9 @@ class Outbox:
             if self._left:
                 relay = relay or self._relay()
                 worked = self._retry(relay) and worked
+            if self._strict_left:
+                resolve = resolve or self._resolver()
+                worked = self._resolve(resolve) and worked
             if not worked:
                 stop.wait(RETRY_S)
                 self._wake.set()
@@ -204,6 +220,22 @@ class Outbox:
             self._left = True
             return False
         return True
+
+    def _resolve(self, resolve: Callable[[], bool]) -> bool:
+        self._strict_left = False
+        try:
+            self._strict_left = resolve()
+        except Exception as exc:  # noqa: BLE001 - it is tried until it works
+            log.debug("strict queries can't be seen to yet: %s", exc)
+            self._strict_left = True
+        return not self._strict_left
+
+    def _resolver(self) -> Callable[[], bool]:
+        from warmer.strict.registry import LEFT_S
+        from warmer.strict.resolving import Resolver
+
+        hold_s = self._namespace.settings.invalidate_timeout + LEFT_S
+        return Resolver(self._namespace, hold_s, self._barriers).step
 
     def _relay(self) -> Callable[[], int]:
         from warmer.outbox.relay import Relay

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from warmer.core.changes import Changes
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
+from warmer.strict.resolving import Resolver
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -42,6 +43,7 @@ class Relay:
         self._hold_s = namespace.settings.invalidate_timeout + MARKED_WITHIN_S if hold_s is None else hold_s
         self._seen: dict[Database, dict[int, float]] = {}
         self._prune_at = 0.0
+        self._resolver = Resolver(namespace, self._hold_s)
 
     def step(self) -> int:
         """Apply what is pending in every database that is known; how many rows that were.
@@ -61,6 +63,7 @@ class Relay:
                 database.run(self._prune)
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_EVERY_S
+        self._resolver.step()
         return applied
 
     def _look(self, database: Database, connection: Connection) -> tuple[int, bool]:

@@ -64,6 +64,14 @@ def pending(connection: Connection, namespace: str, most: int) -> Sequence[Row]:
     return [Row(*row) for row in connection.execute(found, execution_options=OURS)]
 
 
+def unapplied(connection: Connection, namespace: str, row: int) -> str | None:
+    """The changes of one row, if it is there and nobody has marked it as applied."""
+    found = select(outbox.c.changes).where(
+        outbox.c.id == row, outbox.c.namespace == namespace, outbox.c.applied_at.is_(None)
+    )
+    return connection.execute(found, execution_options=OURS).scalar_one_or_none()
+
+
 def mark(connection: Connection, ids: Iterable[int], stamp: int) -> None:
     """These are applied, with this stamp."""
     waiting = sorted(ids)
@@ -97,4 +105,4 @@ def count(connection: Connection, namespace: str) -> tuple[int, int]:
     return int(total) - int(applied), int(applied)
 
 
-__all__ = ["OURS", "Row", "count", "mark", "means_missing", "pending", "prune", "write"]
+__all__ = ["OURS", "Row", "count", "mark", "means_missing", "pending", "prune", "unapplied", "write"]

@@ -1,8 +1,12 @@
-"""The outbox table. For Alembic: put `warmer.outbox.schema.metadata` beside your own in `target_metadata`."""
+"""The outbox table, and one of facts.
+
+For Alembic: put `warmer.outbox.schema.metadata` beside your own in `target_metadata`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -17,10 +21,13 @@ from sqlalchemy import (
     Table,
     Text,
     func,
+    insert,
     inspect,
+    select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
-#: Holds the outbox table and nothing else.
+#: Holds the tables of Warmer's own and nothing else.
 metadata = MetaData()
 
 _ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
@@ -41,16 +48,38 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 
+#: The fact that tells this database from others: barriers of strict queries say whose transactions they are.
+IDENTITY: Final = "identity"
+
+#: What is known of the database itself: its identity, and which namespaces have strict queries over it.
+facts = Table(
+    "warmer_facts",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("value", String(100), nullable=False),
+)
+
 _pending: Any = outbox.c.applied_at.is_(None)
 Index("warmer_outbox_pending", outbox.c.id, postgresql_where=_pending, sqlite_where=_pending)
 Index("warmer_outbox_applied", outbox.c.applied_at)
 
 
 def create(connection: Connection) -> bool:
-    """Create the table and its indexes, unless they are there; whether they were not."""
+    """Create the tables and their indexes, unless they are there; whether the outbox was not."""
     missing = not exists(connection)
     metadata.create_all(connection)
+    note_fact(connection, IDENTITY, uuid.uuid4().hex)
     return missing
+
+
+def note_fact(connection: Connection, name: str, value: str) -> None:
+    """Write a fact down, unless there is one of this name."""
+    statement: Any = insert(facts)
+    if connection.dialect.name in ("postgresql", "sqlite"):
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(facts).on_conflict_do_nothing()
+    if connection.execute(select(facts.c.value).where(facts.c.name == name)).first() is None:
+        connection.execute(statement.values(name=name, value=value), execution_options={"warmer_ours": True})
 
 
 def exists(connection: Connection) -> bool:
@@ -59,16 +88,21 @@ def exists(connection: Connection) -> bool:
 
 
 def lacks(connection: Connection) -> tuple[str, ...]:
-    """The columns and indexes that the table should have and has not."""
+    """The columns and indexes that the outbox should have and has not, and the table that is missing."""
     seen = inspect(connection)
+    tables = () if seen.has_table(facts.name) else (facts.name,)
     columns = {column["name"] for column in seen.get_columns(outbox.name)}
     indexes = {index["name"] for index in seen.get_indexes(outbox.name)}
     missing = [column.name for column in outbox.columns if column.name not in columns]
-    return (*missing, *sorted(str(index.name) for index in outbox.indexes if index.name not in indexes))
+    return (
+        *tables,
+        *missing,
+        *sorted(str(index.name) for index in outbox.indexes if index.name not in indexes),
+    )
 
 
 def drop(connection: Connection) -> bool:
-    """Drop the table with all that is in it; whether it was there."""
+    """Drop the tables with all that is in them; whether the outbox was there."""
     there = exists(connection)
     metadata.drop_all(connection)
     return there

@@ -62,7 +62,7 @@ class Outcome:
     """What became of a reader's wish. Exactly one of `blob` and `error` is set, unless nothing was to do.
 
     kind: "loaded" (by this process), "committed" (stored by anyone), "handed" (another's load, not stored),
-    "busy", "soon" (nothing was done), "failed".
+    "busy", "soon", "barred" (nothing was done), "failed".
     """
 
     kind: str

@@ -52,6 +52,7 @@ class Flight:
         self.runtime, self.query, self.entry, self.params = runtime, query, entry, params
         self.names = query.names_of(params, entry)
         self.readers: list[Reader] = []
+        self._at = (entry.shard, entry.member)
         self.changed = asyncio.Event()  # a wake-up, the end of a load here, or a newcomer
         self.asked_at = self.asked_worker_at = 0.0
         # One is kept until the server has answered: a lease that was granted in a lost reply is found by it.
@@ -148,6 +149,7 @@ class Flight:
     def _acquire(self, batch: list[Reader], token: str, look: bool) -> Acquired:
         """What the server says to these readers. Called on a thread of the store's."""
         self.runtime.shapes.register()  # before the first lease: writers must know what the entry depends on
+        self.runtime.strict.register()
         arrivals = [reader.arrived for reader in batch if reader.arrived is not None]
         answer = self.runtime.store.acquire(
             self.entry,
@@ -176,6 +178,8 @@ class Flight:
 
     def _serve(self, answer: Acquired, batch: list[Reader], token: str, slot: bool) -> float:
         wait_s = max(0.0, (answer.until - answer.now) / 1e6)
+        if answer.kind == "barred":
+            return self._load_past(batch, slot)
         if answer.kind != "granted":
             _decide(batch, None)
         match answer.kind:
@@ -201,11 +205,29 @@ class Flight:
                 return min(wait_s, POLL_S if self.runtime.hears() else DEAF_POLL_S)
         return 0.0
 
-    def _depart(self, batch: list[Reader], lease: Lease, slot: bool, shared: Batch | None) -> None:
+    def _load_past(self, batch: list[Reader], slot: bool) -> float:
+        """A transaction bars what is stored of a strict query: what is loaded goes to these readers only.
+
+        One load at a time: who comes while it runs waits for the next, as behind a lease.
+        """
+        self._finish([r for r in batch if not r.waits], Outcome("barred"))
+        going = [r for r in batch if r.waits and r.loads]
+        if not going or self._at in self.runtime.loading_past:
+            _decide(batch, None)
+            return POLL_S
+        shared = next((r.batch for r in going if r.batch is not None and not r.batch.begun), None)
+        _decide(batch, shared)
+        self.runtime.counts.add("loads_past_barriers")
+        self._depart(going, None, slot, shared)
+        return 0.0
+
+    def _depart(self, batch: list[Reader], lease: Lease | None, slot: bool, shared: Batch | None) -> None:
         """Start the load for those who were here when its lease was asked for."""
         for reader in batch:
             self.readers.remove(reader)
         self.slot_kept = slot
+        if lease is None:
+            self.runtime.loading_past.add(self._at)
         Load(self, batch, lease, slot, shared).start()
 
     async def _go_around(self, batch: list[Reader], exc: ServerError) -> None:

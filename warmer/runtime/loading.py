@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from warmer.core.header import NO_LIFE, UNCHANGED, Header
 from warmer.core.payload import digest_in, front_of
+from warmer.core.strictness import is_strict_name
 from warmer.errors import (
     LoadFailed,
     LoadTimeout,
@@ -75,6 +76,8 @@ class Load:
         finally:
             if self.lease:
                 self.runtime.heartbeat.drop(self.lease)
+            else:
+                self.runtime.loading_past.discard((self.flight.entry.shard, self.flight.entry.member))
             if self.slot:
                 self.runtime.slots.release()
         finish(self.readers, outcome)
@@ -133,6 +136,10 @@ class Load:
         )  # fmt: skip
         if loaded.reads is not None:
             loaded = replace(loaded, found=loaded.found | self._names_of(loaded.reads, loaded.began))
+        if not query.dependencies.strict:  # what it read of strict queries bars only them
+            loaded = replace(
+                loaded, found=frozenset(name for name in loaded.found if not is_strict_name(name))
+            )
         flags, payload = query.encode(loaded.value, flight.entry, flight.params, loaded.found)
         blob = self._unstored_header(loaded, flags) + payload
         if self.lease is not None and loaded.unclean:

@@ -33,6 +33,7 @@ from warmer.settings import Settings
 from warmer.store.lines import Lines
 from warmer.store.operations import Found, Store
 from warmer.store.scripts import pack, packed_get
+from warmer.strict.registry import Strict
 
 if TYPE_CHECKING:
     from warmer.http.purging import Purges
@@ -77,7 +78,7 @@ class Runtime:
     def __init__(self, namespace: str, settings: Settings) -> None:
         self.pid, self.settings = os.getpid(), settings
         self.store = Store(namespace, settings)
-        self.shapes = Shapes(self.store)
+        self.shapes, self.strict = Shapes(self.store), Strict(self.store)
         self.around_load: Callable[[], Any] | None = settings.around_load
         self.load_loop = LoadLoop()
         self.counts = Counts()
@@ -91,6 +92,7 @@ class Runtime:
         )  # fmt: skip
         self.tasks: set[asyncio.Task[None]] = set()
         self.unanswered: dict[str, str] = {}  # tokens by member
+        self.loading_past: set[tuple[int, str]] = set()  # entries that are loaded here while they are barred
         self._flights: dict[tuple[int, str], Flight] = {}
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
@@ -130,6 +132,11 @@ class Runtime:
                 "starts_without_redis", "%s; reads load from the database until it is back", exc
             )
         self._ticker.start()
+
+    def declare(self, dependencies: Dependencies) -> None:
+        """What a query of this process depends on: others will be told. Does no I/O."""
+        self.shapes.declare(dependencies.row_shapes())
+        self.strict.declare(dependencies)
 
     def join(
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
@@ -192,6 +199,7 @@ class Runtime:
         self.store.check_shards()
         self.store.resync()
         self.shapes.look()
+        self.strict.look()
         with contextlib.suppress(RuntimeError):  # closed meanwhile
             self._threads.submit(self._completion.step)
 

@@ -186,6 +186,13 @@ class Settings:
         "`InvalidationNotReplicated`, though it's applied.",
         special="0: none. Nothing stored before a failover is served after it, whether they have it or not.",
     )
+    strict_max_entries: int = setting(
+        10_000,
+        Count(1, 10_000_000),
+        "How many entries of strict queries a transaction may drop before its COMMIT.",
+        low="Transactions that change much for strict queries fail, and change nothing.",
+        high="A COMMIT waits until all are dropped, with its rows locked: about 20 ms for 1,000.",
+    )
     relay_interval: float = setting(
         1.0,
         Seconds(0.02, 60),

@@ -41,7 +41,7 @@ PROTOCOL = 1
 _T = TypeVar("_T")
 #: What a GET found: a blob, nothing, or that the server is away.
 Found = bytes | ServerError | None
-AcquireKind = Literal["granted", "committed", "handed", "busy", "failed", "soon"]
+AcquireKind = Literal["granted", "committed", "handed", "busy", "failed", "soon", "barred"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Lease:
 class Acquired:
     """What acquire.lua answered. `stamp`: of the lease when granted, else the newest of the shard.
 
-    `blob`: the entry when committed or handed. `until`: when to ask again (busy, failed, soon).
+    `blob`: the entry when committed or handed. `until`: when to ask again (busy, failed, soon, barred).
     `cause`: why the last load failed.
     """
 
@@ -226,6 +226,8 @@ class Store:
             case "failed":
                 cause = _text(reply[3]).split(" ", 3)[3]
                 return Acquired("failed", now, until=int(reply[2]), cause=cause)
+            case "barred":
+                return Acquired("barred", now, until=int(reply[2]))
             case _:
                 return Acquired("soon", now, until=int(reply[2]))
 

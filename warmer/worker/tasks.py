@@ -38,6 +38,7 @@ OUTCOMES: Final = {
     "handed": "committed already",
     "busy": "busy: loaded elsewhere",
     "soon": "too soon: min_interval",
+    "barred": "put off: a transaction changes it",
     "other_release": "nothing: sent by a later release",
     "other_version": "nothing: of another version of the query",
     "other_shard": "nothing: of another number of shards",

@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Engine, create_engine, func, select, text, update
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from tests.tracked import Flight, Tracked, tracked
 from warmer import Warmer
@@ -164,6 +165,22 @@ def test_without_an_outbox_nothing_is_committed(made: Tracked) -> None:
 
     with made.sessions() as session:
         assert session.scalar(select(func.count()).select_from(Flight)) == 3
+
+
+def test_a_transaction_that_fails_before_commit_is_not_left_on_its_connection(made: Tracked) -> None:
+    """A session that is closed after it leaves nothing for its connection's next transaction to commit."""
+    with made.engine.begin() as connection:
+        schema.drop(connection)
+    with made.sessions() as session:
+        session.add(Flight(carrier="UA", month=1))
+        with pytest.raises(OutboxMissing):
+            session.commit()
+    with Session(made.engine) as session:  # on the same connection
+        session.execute(text("SELECT 1"))
+        session.commit()
+
+    with create_engine(made.engine.url, poolclass=NullPool).connect() as other:
+        assert other.scalar(select(func.count()).select_from(Flight)) == 3
 
 
 def test_a_commit_without_redis_returns_and_is_applied_later(
