@@ -39,6 +39,7 @@ from warmer.settings import Settings
 if TYPE_CHECKING:
     from warmer.capture.tracking import Tracker
     from warmer.outbox.recording import Recorded
+    from warmer.store.heard import Heard
 
 # A fork may come while another thread holds a lock, which nobody gives back in the child.
 _namespaces: weakref.WeakSet[Warmer] = weakref.WeakSet()
@@ -269,6 +270,12 @@ class Warmer:
         if not tokens and misfit is not None:
             raise ParamError("forget", scope, misfit.shown, misfit.expected)
         return tokens
+
+    @property
+    def heard(self) -> Heard | None:
+        """What is known of the server's clock; None where it was never asked. No I/O."""
+        runtime = self._runtime
+        return runtime.store.heard if runtime is not None and runtime.pid == os.getpid() else None
 
     @property
     def stale_us(self) -> dict[str, int]:

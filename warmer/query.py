@@ -14,6 +14,7 @@ from warmer.driving import Steps, adrive, drive
 from warmer.entry import Entry
 from warmer.errors import CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
+from warmer.puts import put_in_transaction
 from warmer.reading import Args, Missed, Reading
 from warmer.runtime.batches import Batch
 from warmer.runtime.contract import Outcome, Reader
@@ -175,6 +176,10 @@ class Handle(Generic[R]):
         """`invalidate`, from asyncio."""
         return await self._reading.runtime_of().on_thread(self.invalidate)
 
+    def put(self, value: R) -> None:
+        """Have it stored when the tracked transaction that is open here is committed: see `Query.put`."""
+        put_in_transaction(self._reading, self._args, value)
+
     def writing(self) -> Writing[R]:
         """A write of what it is loaded from, whose new value can be put: `with one.writing() as writing:`."""
         return Writing(self._reading, self._args)
@@ -284,6 +289,16 @@ class Query(Generic[P, R]):
     async def ainvalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
         """`invalidate`, from asyncio."""
         return await self.bind(*args, **kwargs).ainvalidate()
+
+    def put(self, value: R, *args: P.args, **kwargs: P.kwargs) -> None:
+        """The value that a load of an entry would give once the tracked transaction open here is committed.
+
+        It is stored then, after the transaction's changes are applied, if nobody else has written since the
+        transaction began; else the entry is only invalidated. Does no I/O, in asyncio either.
+        Raises ResultNotStorable, ResultTooLarge, NothingToPut where no tracked transaction is open, and
+        PutUnclear where several are.
+        """
+        self.bind(*args, **kwargs).put(value)
 
     def writing(self, *args: P.args, **kwargs: P.kwargs) -> Writing[R]:
         """A write of what an entry is loaded from, whose new value can be put: see `warmer.writing`."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import redis
 
 from tests.board import Board
+from warmer import Warmer
 from warmer.core.keyspace import keyspace
 from warmer.testing import RedisServer, ValkeyServer, wait_until
 
@@ -155,3 +157,29 @@ def test_readers_go_on_while_the_server_restarts(board: Board, own_server: Serve
         reader.join(10)
 
     assert errors == []
+
+
+def test_what_queries_depend_on_is_registered_again_before_the_first_load(
+    fast_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has lost everything is told with the first lease, whoever asks for it: no writer that
+    looks while the load runs misses the entry.
+    """
+    seen: list[int] = []
+    flights = Warmer(namespace, redis_url=fast_server.url)
+
+    @flights.cached(ttl=60, name="departures", version="v", depends_on={"flights": ("airport",)})
+    def departures(airport: str) -> int:
+        with _client(fast_server) as client:
+            seen.append(client.hlen(keyspace(namespace, 0).shapes))
+        return 1
+
+    departures("JFK")
+    monkeypatch.setattr(flights.runtime().shapes, "look", lambda: None)  # what comes by every few seconds
+    fast_server.restart()
+    departures("JFK")
+    fast_server.restart()
+    departures.refresh("JFK")
+    flights.close()
+
+    assert seen == [1, 1, 1]

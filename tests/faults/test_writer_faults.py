@@ -52,6 +52,8 @@ setattr(owner, name, put)
 made = tracked(namespace, redis_url, create_engine(url))
 with made.sessions.begin() as session:
     session.get_one(Flight, 1).delay = 5
+    if seam == "before invalidation":
+        made.delays.put(5, "UA", 1)
 """
 
 

@@ -37,7 +37,11 @@ def track(namespace: Warmer, tracker: Tracker, target: Any) -> None:
 
 def _sessions(tracker: Tracker, target: Any) -> None:
     """Sessions that it makes, on whichever engine each of them begins."""
-    event.listen(target, "after_begin", lambda session, transaction, connection: tracker.see(connection))
+
+    def begun(session: Session, _: object, connection: Connection) -> None:
+        tracker.see(connection, joined=isinstance(session.bind, Connection))
+
+    event.listen(target, "after_begin", begun)
 
 
 def _async_sessions(namespace: Warmer, tracker: Tracker, maker: Any) -> None:

@@ -7,6 +7,7 @@ COMMIT, before `commit()` returns. There is no event for that moment, so the dia
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -21,6 +22,8 @@ from warmer.core.changes import Changes
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
 from warmer.outbox.pending import Pending, ended, opened
+from warmer.outbox.since import own, watches
+from warmer.store.heard import Began
 from warmer.strict.barriers import Barrier
 from warmer.strict.guarding import Guard
 
@@ -63,17 +66,24 @@ class Tracker:
         self._wrap_commit(engine, database)
         self._wrap_rollback(engine)
 
-    def see(self, connection: Connection) -> None:
-        """A session has begun on this connection: follow its engine, and this transaction, too."""
+    def see(self, connection: Connection, *, joined: bool) -> None:
+        """A session has begun on this connection: follow its engine, and this transaction, too.
+
+        joined: the connection is not the session's own, and may have been in a transaction before.
+        """
         self.follow(connection.engine)
         if self._key not in connection.info:
-            self._begin(connection)
+            self._begin(connection, known=not joined)
 
     # -- the events of a connection
 
-    def _begin(self, connection: Connection) -> None:
-        pending = connection.info[self._key] = Pending(self._namespace.namespace, ref(connection))
+    def _begin(self, connection: Connection, *, known: bool = True) -> None:
+        heard = self._namespace.heard if known else None
+        began = None if heard is None else Began(time.monotonic(), time.time(), heard)
+        namespace = self._namespace.namespace
+        pending = Pending(namespace, ref(connection), began, watches(namespace))
         pending.begun_in = current_load()
+        connection.info[self._key] = pending
         opened(pending)
 
     def _of(self, connection: Connection, act: Callable[[Pending], object]) -> None:
@@ -247,20 +257,29 @@ class Tracker:
         if pending.written is None:
             return
         if is_async:
-            await_only(asyncio.to_thread(self._apply, database, pending.row, pending.written, barrier))
+            await_only(asyncio.to_thread(self._apply, database, pending, pending.written, barrier))
         else:
-            self._apply(database, pending.row, pending.written, barrier)
+            self._apply(database, pending, pending.written, barrier)
 
-    def _apply(self, database: Database | None, row: int, changes: Changes, barrier: Barrier | None) -> None:
+    def _apply(
+        self, database: Database | None, pending: Pending, changes: Changes, barrier: Barrier | None
+    ) -> None:
+        """database: None if nobody knows whether it has committed: then nothing that was put is stored."""
         outbox = self._namespace.outbox
-        applying = outbox.apply(changes)
+        if database is None:
+            outbox.apply(changes)
+            if barrier is not None:
+                self._guard.leave(barrier)
+            return
+        began_at = pending.began.at if pending.began else time.monotonic()
+        applying = outbox.apply(changes, pending.puts, own(pending.watches, began_at))
         if barrier is not None:
-            if applying is not None and database is not None:
+            if applying is not None:
                 self._guard.lower(barrier)
             else:
                 self._guard.leave(barrier)
-        if applying is not None and database is not None and row:
-            outbox.applied(database, row, applying.stamp)
+        if applying is not None and pending.row:
+            outbox.applied(database, pending.row, applying.stamp)
 
 
 def _info_of(dbapi_connection: Any) -> dict[Any, Any]:

@@ -70,9 +70,25 @@ class NothingToPut(CallError):
     def message(self) -> str:
         """Say what a value needs to be put."""
         return (
-            f"{self.query}: put() works only inside `with query.writing(...) as writing:`. Nothing was "
-            "stored or changed. The block tells whether somebody else wrote at the same time: open it before "
-            "the write, and put the value after its commit."
+            f"{self.query}: there is no write that the value could come from. Nothing was stored or changed. "
+            "Put it inside a tracked transaction of the same thread or task, after its changes were flushed; "
+            "or open `with query.writing(...) as writing:` before the write, and put it there after its end."
+        )
+
+
+@error
+class PutUnclear(CallError):
+    """A value is put while several tracked transactions are open: nobody knows which one it belongs to."""
+
+    query: str
+    count: int
+
+    def message(self) -> str:
+        """Say how to make it clear."""
+        return (
+            f"{self.query}: {self.count} tracked transactions are open here, and the value could be of each. "
+            "Nothing was stored or changed. End the others first (one that only reads, too), or invalidate "
+            "the entry, which waits for all of them."
         )
 
 

@@ -9,18 +9,20 @@
 -- ARGV[7]  most names the fence may hold      ARGV[8] age in microseconds past which a name's stamp is let go
 -- ARGV[9]  since          a stamp from before the write
 -- ARGV[10] token          ARGV[11] lease_us   of the lease under which the value is committed
--- ARGV[12..] names        the entry's names
--- returns  {"granted", now, how many values went, stamp} | {"overtaken" | "busy", now, how many values went}
+-- ARGV[12] clock_us       what the server's clock must have passed by: set back, it says nothing about `since`
+-- ARGV[13..] names        the entry's names
+-- returns  {"granted", now, how many values went, stamp} | {"overtaken" | "busy", now, how many values went, stamp}
 -- why      of two writers at once, nobody knows whose value is the later one: neither is kept
 local since, member = tonumber(ARGV[9]), ARGV[3] .. '@' .. ARGV[6] .. ARGV[4]
 -- What was invalidated in an earlier life of the server is not on record any more.
-local overtaken = newest_fence(12, #ARGV) > since or tonumber(redis.call('HGET', root .. 'life', 'since')) > since
+local overtaken = newest_fence(13, #ARGV) > since or now < tonumber(ARGV[12])
+  or tonumber(redis.call('HGET', root .. 'life', 'since')) > since
 local stamp = next_stamp()
 raise_fence(stamp, 2, 2, tonumber(ARGV[7]), tonumber(ARGV[8]))
 local removed = remove_entry(ARGV[3], ARGV[4], ARGV[6], stamp, tonumber(ARGV[5]))
-if overtaken then return {'overtaken', text(now), removed} end
+if overtaken then return {'overtaken', text(now), removed, text(stamp)} end
 -- Two doomed loads run already: a third lease beside theirs would let another load start.
-if live_lease('leases', member) then return {'busy', text(now), removed} end
+if live_lease('leases', member) then return {'busy', text(now), removed, text(stamp)} end
 local expires = now + tonumber(ARGV[11])
 local granted = {token = ARGV[10], stamp = next_stamp(), expires = expires, deadline = expires}
 write_lease('leases', member, granted)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from warmer.core.changes import Changes, EntryHit, Hits, PartHit, hits_of
 from warmer.core.names import is_owner
 from warmer.core.tokens import escape, unescape
+from warmer.outbox.since import Since
 from warmer.store.operations import CHUNK, FENCE_AGE_US, FENCE_NAMES, STAMPED, chunks
 from warmer.store.removing import Batch, remove_indexed, remove_listed
 from warmer.store.replicas import await_replicas
@@ -22,6 +23,7 @@ from warmer.store.scripts import Argument, Call
 from warmer.store.unfinished import Unfinished
 
 if TYPE_CHECKING:
+    from warmer.puts import Put
     from warmer.runtime.process import Runtime
 
 _MOST_LOOKS = 5
@@ -52,10 +54,23 @@ class Applying:
         self._hits = Hits((), ())
         self._entries = sorted(changes.entries, key=lambda hit: (hit.shard, hit.name))
         #: The first stamp that each shard gave: what is older goes.
+        self._puts: list[Put] = []
+        self._since: list[Since] = []
         self._stamps = [0] * self._store.settings.shards
         self.removed = 0
         #: The highest stamp that any shard gave: a snapshot with a higher one knows of it.
         self.stamp = 0
+
+    def storing(self, puts: Sequence[Put], writes: Iterable[Since]) -> Self:
+        """These values belong to the changes, and what it applies is these open writes' own, too.
+
+        Each is looked at before its names are stamped. Afterwards the values may be settled.
+        """
+        self._puts = list(puts)
+        self._since = [*(put.since for put in puts), *writes]
+        put_by = {(put.hit.shard, put.hit.name) for put in puts}
+        self._entries = [hit for hit in self._entries if (hit.shard, hit.name) not in put_by]
+        return self
 
     def run(self) -> int:
         """Apply them; how many values went.
@@ -81,6 +96,8 @@ class Applying:
             self._query(query, None)
         for query in {part.query for part in self._changes.parts} - set(self._hits.queries):
             self._query(query, [part for part in self._changes.parts if part.query == query])
+        for puts in chunks(self._puts, CHUNK):
+            self._ask(puts)
         if self._unfinished is not None and self._unfinished.at:
             self._unfinished.drop()
         return self.removed
@@ -127,7 +144,7 @@ class Applying:
 
         Returns (shard, name) of what has members left; None if there are more shapes than these many.
         """
-        roots = self._store.roots if names else []
+        roots = self._store.roots if names or self._since else []
         entries, self._entries = self._entries[:CHUNK], self._entries[CHUNK:]
         calls = [self._stamping(shard, names, shapes) for shard in range(len(roots))]
         calls += [self._entry(hit) for hit in entries]
@@ -150,8 +167,9 @@ class Applying:
         record: list[Argument] = ["", "", 0, 0]
         if self._unfinished is not None:
             record = self._unfinished.arguments(ahead=self._ahead and shard == 0)
-        args = [FENCE_NAMES, FENCE_AGE_US, known, most, len(stale), *record, *stale, *names]
-        return Call("apply", self._store.roots[shard], args)
+        values = [part for one in self._since if one.shard == shard for part in one.arguments()]
+        args = [FENCE_NAMES, FENCE_AGE_US, known, most, len(stale), *record, len(values)]
+        return Call("apply", self._store.roots[shard], [*args, *stale, *values, *names])
 
     def _stamped(self, shard: int, reply: Any) -> list[tuple[int, str]]:
         """Take a shard's answer in; what has members left there."""
@@ -161,7 +179,10 @@ class Applying:
         self._stamps[shard] = self._stamps[shard] or stamp
         self.stamp = max(self.stamp, stamp)
         self.removed += int(reply[3])
-        left = [(shard, name.decode("utf-8", "surrogatepass")) for name in reply[4:]]
+        here = [one for one in self._since if one.shard == shard]
+        for one, alone in zip(here, reply[4].decode(), strict=True):
+            one.looked(alone=alone == "1", stamp=stamp)
+        left = [(shard, name.decode("utf-8", "surrogatepass")) for name in reply[5:]]
         if left and self._unfinished is not None:
             self._unfinished.at.add((shard, self._unfinished.id))
         return left
@@ -182,6 +203,14 @@ class Applying:
             hit.name, escape(hit.query), hit.tail, stale_us, escape(hit.version), FENCE_NAMES, FENCE_AGE_US,
         ]  # fmt: skip
         return Call("invalidate", self._store.roots[hit.shard], args)
+
+    def _ask(self, puts: Sequence[Put]) -> None:
+        """Invalidate the entries of values that were put, and ask whether these may be stored."""
+        calls = [put.asking(self._store, self._stale.get(escape(put.hit.query), 0)) for put in puts]
+        replies = self._confirmed([put.hit.name for put in puts], lambda: self._store.scripts.run_all(calls))
+        for put, reply in zip(puts, replies, strict=True):
+            self.removed += int(reply[2])
+            self.stamp = max(self.stamp, put.asked(reply))
 
     # -- removing
 

@@ -13,9 +13,13 @@ from weakref import ref
 
 from warmer.core.changes import Changes
 from warmer.runtime.modes import Past
+from warmer.store.heard import Began
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from warmer.outbox.since import Watch
+    from warmer.puts import Put
 
 
 @dataclass(slots=True)
@@ -29,6 +33,8 @@ class Frame:
     changes: Changes = field(default_factory=Changes)
     touched: dict[Any, set[tuple[Any, ...]]] = field(default_factory=dict)
     hit: tuple[object, object, frozenset[str]] | None = None
+    #: Values to be stored when it is committed, by the name of their entry: the last one of each counts.
+    puts: dict[str, Put] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +43,10 @@ class Pending:
 
     namespace: str
     connection: ref[Connection]
+    #: Before anything was read in it; None: it is not known when that was by the server's clock.
+    began: Began | None
+    #: Writes that were open around its beginning.
+    watches: tuple[Watch, ...] = ()
     frames: list[Frame] = field(default_factory=lambda: [Frame(None)])
     #: Whether anything has been written in it: what is invalidated then must wait for its COMMIT.
     wrote: bool = False
@@ -54,6 +64,22 @@ class Pending:
         """Whether it has ended, or its connection is lost: it will never be committed then."""
         connection = self.connection()
         return self.closed or connection is None or connection.closed or connection.invalidated
+
+    @property
+    def autocommit(self) -> bool:
+        """Whether each of its statements is a transaction of its own."""
+        connection = self.connection()
+        return connection is not None and connection._is_autocommit_isolation()
+
+    @property
+    def puts(self) -> list[Put]:
+        """Values to be stored when it is committed."""
+        return [put for frame in self.frames for put in frame.puts.values()]
+
+    def put(self, put: Put) -> None:
+        """A value to be stored when it is committed; its entry is invalidated then, whatever comes of it."""
+        self.changes.entries.add(put.hit)
+        self.frames[-1].puts[put.hit.name] = put
 
     @property
     def changes(self) -> Changes:
@@ -87,6 +113,7 @@ class Pending:
             self.changes.merge(frame.changes)
             for table, keys in frame.touched.items():
                 self.touch(table, keys)
+            self.frames[-1].puts.update(frame.puts)
 
     def _cut(self, name: str) -> list[Frame]:
         at = next((n for n, frame in enumerate(self.frames) if n and frame.savepoint == name), None)
@@ -113,6 +140,11 @@ def ended(pending: Pending) -> None:
         _open.set(tuple(one for one in there if not one.over))
 
 
+def around(namespace: str) -> list[Pending]:
+    """The tracked transactions of a namespace that are open around the caller."""
+    return [one for one in _open.get() if not one.over and one.namespace == namespace]
+
+
 def put_off(namespace: str, add: Callable[[Changes], object]) -> bool:
     """Put an invalidation into the outbox of the tracked transactions that are open around the caller.
 
@@ -120,11 +152,10 @@ def put_off(namespace: str, add: Callable[[Changes], object]) -> bool:
     about something else, which is committed already: then it is made now, and again at the COMMIT.
     """
     waits = False
-    for pending in _open.get():
-        if not pending.over and pending.namespace == namespace:
-            add(pending.changes)
-            waits = waits or pending.wrote
+    for pending in around(namespace):
+        add(pending.changes)
+        waits = waits or pending.wrote
     return waits
 
 
-__all__ = ["Frame", "Pending", "ended", "opened", "put_off"]
+__all__ = ["Frame", "Pending", "around", "ended", "opened", "put_off"]

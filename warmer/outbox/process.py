@@ -10,7 +10,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from warmer.core.changes import Changes
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from warmer.namespace import Warmer
     from warmer.outbox.databases import Database
+    from warmer.outbox.since import Since
+    from warmer.puts import Put
 
 log = logging.getLogger("warmer")
 
@@ -79,10 +81,16 @@ class Outbox:
 
     # -- after COMMIT
 
-    def apply(self, changes: Changes) -> Applying | None:
-        """Apply changes that are committed. Never raises: what fails is logged and left to the relay."""
+    def apply(
+        self, changes: Changes, puts: Sequence[Put] = (), writes: Sequence[Since] = ()
+    ) -> Applying | None:
+        """Apply changes that are committed. Never raises: what fails is logged and left to the relay.
+
+        puts: values that their transaction has put: they are stored then, or not. writes: of open `writing`
+        blocks that it is a part of.
+        """
         try:
-            applying = self.applying(changes)
+            applying = self.applying(changes, puts, writes)
             applying.run()
         except Exception as exc:  # the transaction is committed: its caller must learn that, and no more
             unexpected = None if isinstance(exc, ServerError) else exc
@@ -91,14 +99,17 @@ class Outbox:
             self._leave()
             return None
         self._count("commits_applied")
+        for put in puts:
+            put.settle(self._namespace.runtime())
         self.replicated(applying)
         return applying
 
-    def applying(self, changes: Changes) -> Applying:
-        """The application of changes within `invalidate_timeout`, not begun."""
+    def applying(self, changes: Changes, puts: Sequence[Put] = (), writes: Sequence[Since] = ()) -> Applying:
+        """The application of changes within `invalidate_timeout`, not begun. For the rest see `apply`."""
         namespace = self._namespace
         timeout_s = namespace.settings.invalidate_timeout
-        return Applying(namespace.runtime(), changes, namespace.stale_us, timeout_s=timeout_s)
+        applying = Applying(namespace.runtime(), changes, namespace.stale_us, timeout_s=timeout_s)
+        return applying.storing(puts, writes)
 
     def replicated(self, applying: Applying) -> None:
         """Wait until replicas have what was applied, where that is asked for. Never raises.

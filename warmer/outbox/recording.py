@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from warmer.core.changes import Changes, Image
 from warmer.core.columns import token_of
 from warmer.errors import NotTrackable, show
 from warmer.outbox.pending import Pending
+from warmer.outbox.since import own, watches
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -29,6 +31,7 @@ class Recorded:
 
     outbox: Outbox
     changes: Changes
+    namespace: str
 
     def apply(self) -> bool:
         """Apply it now, in place of at the relay's next look. Call it after COMMIT, never before.
@@ -36,7 +39,8 @@ class Recorded:
         Whether it is applied: when Redis did not confirm within `invalidate_timeout`, it is left to the
         relay. Never raises.
         """
-        return self.outbox.apply(self.changes) is not None
+        own_writes = own(watches(self.namespace), time.monotonic())
+        return self.outbox.apply(self.changes, writes=own_writes) is not None
 
 
 def record(
@@ -44,7 +48,7 @@ def record(
 ) -> Recorded:
     """See `Warmer.record`."""
     changes = changes_of(table, old, new)
-    made = Recorded(namespace.outbox, changes)
+    made = Recorded(namespace.outbox, changes, namespace.namespace)
     inner = _sqlalchemy(connection)
     if inner is None:
         _insert(namespace.namespace, connection, changes)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ class Shapes:
         self._unregistered: set[RowShape] = set()
         self._by_table: dict[str, tuple[RowShape, ...]] = {}
         self._registered_in = 0  # the round in which our own were registered
+        self._told_at = float("inf")  # when that was done, by time.monotonic
         self.count = -1  # how many are registered, as far as we know; -1: never asked
         self._counted_in = 0
 
@@ -68,12 +70,16 @@ class Shapes:
             self._store.command("HSET", self._key, *pairs)
         with self._lock:
             self._unregistered -= telling
-            self._registered_in = at
+            self._registered_in, self._told_at = at, time.monotonic()
 
     @property
     def counted(self) -> bool:
         """Whether `count` is what this life of the server said: then who has as many knows all of them."""
         return self.count >= 0 and self._counted_in == self._store.connections.round
+
+    def told_before(self, at: float) -> bool:
+        """Whether writers knew all of this process's own by then (`time.monotonic`)."""
+        return not self._own or (not self._unregistered and self._told_at <= at)
 
     def fetch(self) -> None:
         """Learn what others have registered. Raises ServerError."""

@@ -24,6 +24,7 @@ from warmer.errors import (
 )
 from warmer.settings import Settings
 from warmer.store.connections import Connections
+from warmer.store.heard import Heard
 from warmer.store.scripts import Argument, Call, Scripts, pack, packed_get
 
 # A member costs remove.lua 10 to 30 microseconds of the server, most where entries are kept warm: so many
@@ -144,6 +145,7 @@ class Store:
         self.scripts = Scripts(self.connections, settings.redis_url)
         self.roots = [keyspace(namespace, shard).root.encode() for shard in range(settings.shards)]
         self.offset_us = 0.0  # server clock minus this process's
+        self.heard: Heard | None = None  # the server's clock
         self.checked = False
 
     # -- what every process does once, and now and then
@@ -162,16 +164,18 @@ class Store:
 
     def resync(self) -> float:
         """Estimate how far the server's clock is ahead of ours, in microseconds (the quickest of 3)."""
-        best = float("inf")
+        best, said_us, heard_at = float("inf"), 0.0, 0.0
         for _ in range(3):
             before = time.time()
             seconds, micros = self.scripts.command("TIME")
             after = time.time()
             if after - before < best:
                 best = after - before
-                self.offset_us = int(seconds) * 1e6 + int(micros) - (before + after) / 2 * 1e6
-        moved = self.scripts.command("GET", self.roots[0] + b"clock")
-        self.offset_us += float(moved or 0)
+                said_us, heard_at = int(seconds) * 1e6 + int(micros), time.monotonic()
+                self.offset_us = said_us - (before + after) / 2 * 1e6
+        moved_us = float(self.scripts.command("GET", self.roots[0] + b"clock") or 0)
+        self.offset_us += moved_us
+        self.heard = Heard(said_us + moved_us, heard_at)
         return self.offset_us
 
     def resync_now(self) -> float:
@@ -327,25 +331,6 @@ class Store:
                 )[2],
             )
         )
-
-    def put(
-        self, entry: EntryKey, names: Sequence[str], stale_us: int, since: int, token: str
-    ) -> tuple[int, int | None]:
-        """Invalidate one entry whose writer has its new value: see put.lua.
-
-        names: its own first. since: a stamp from before the write. Returns how many values went, and the
-        stamp of the lease under which the new one may be committed; None if it may not.
-        """
-
-        def once() -> Any:
-            return self._run(
-                "put", entry.shard, names[0], escape(entry.query), entry.tail, stale_us,
-                escape(entry.version), FENCE_NAMES, FENCE_AGE_US, since, token,
-                PUT_LEASE_US, *names,
-            )  # fmt: skip
-
-        reply = self.confirmed(names[:1], once)
-        return int(reply[2]), int(reply[3]) if _text(reply[0]) == "granted" else None
 
     def stamp_names(self, names: Sequence[str]) -> list[int]:
         """Raise the fence of these names in every shard, in one trip. Returns each shard's stamp."""
