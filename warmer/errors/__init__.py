@@ -81,6 +81,7 @@ from warmer.errors.servers import (
     ServerTooOld,
     ShardCountDiffers,
     TooManyConnections,
+    TriggersUnsupported,
     WrongRedisUrl,
 )
 from warmer.errors.storing import (
@@ -155,6 +156,7 @@ __all__ = [
     "StoreError",
     "TooManyConnections",
     "TooManyLoads",
+    "TriggersUnsupported",
     "UnannotatedParam",
     "UnknownParam",
     "UnknownPlan",
