@@ -45,6 +45,8 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: dict[Database, list[tuple[int, int]]] = {}
         self._left = False
+        if self._named is not None:
+            self._named.forget_connections()
         self._thread: threading.Thread | None = None
         self._wake, self._stop = threading.Event(), threading.Event()
 

@@ -41,6 +41,7 @@ class Waking:
     def start(self) -> None:
         """Listen to every database that can wake us. Connects on the threads."""
         for database in self._databases:
+            database.keep_connections()
             if database.engine.dialect.name == "postgresql" and "psycopg" in _driver(database.engine):
                 thread = threading.Thread(
                     target=self._keep, args=(database.engine,), name="warmer-listen", daemon=True

@@ -178,6 +178,17 @@ def test_each_namespace_has_its_triggers(made: Tracked, redis_url: str, foreign:
     other.close()
 
 
+def test_where_triggers_do_not_notify(made: Tracked, redis_url: str) -> None:
+    """With `triggers_notify="never"` they leave what they write to the relay's next look, once made anew."""
+    quiet = Warmer(made.flights.namespace, redis_url=redis_url, triggers_notify="never")
+    with made.engine.begin() as connection:
+        statements = [show(connection, one, wanted(made.flights)[0]) for one in (made.flights, quiet)]
+
+    notifying = ["pg_notify" in "".join(some) for some in statements]
+    assert notifying == [made.engine.dialect.name == "postgresql", False]
+    quiet.close()
+
+
 def test_without_an_outbox_there_are_none(made: Tracked) -> None:
     """Triggers that could write nowhere are not made, and not shown."""
     with made.engine.begin() as connection:
