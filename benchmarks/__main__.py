@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import hits, near, rest, stampede, tracking
+from benchmarks import hits, near, rest, stampede, tracking, triggers
 from benchmarks.chart import svg
 from benchmarks.rounds import Record
 from warmer.testing import ValkeyServer
@@ -37,6 +37,7 @@ PARTS: dict[str, Callable[[str], list[Record]]] = {
     "memory": rest.memory,
     "stampede": stampede.measure,
     "tracking": tracking.measure,
+    "triggers": triggers.measure,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,8 @@ crews = Table(
     Column("person_id", Integer, ForeignKey("people.id"), primary_key=True),
 )
 
+#: Runs each statement that it is given, in one transaction of a connection that Warmer does not know.
+Foreign = Callable[..., None]
 CALLS = (("UA", 1), ("UA", 2), ("AA", 1))
 
 

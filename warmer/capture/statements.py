@@ -163,28 +163,32 @@ class Statements:
             return
         pending.changes.add_rows(table.fullname, _given(columns, result))
 
-    def text(self, pending: Pending, statement: str, context: Any) -> None:
-        """Name the tables that SQL as text writes to, as far as it shows."""
+    def text(self, pending: Pending, statement: str, context: Any) -> set[str]:
+        """Name the tables that SQL as text writes to, as far as it shows; the names."""
         head = statement.lstrip()[:6].upper()
         if head == "SELECT":
-            return
+            return set()
         compiled = getattr(context, "compiled", None)
         known = compiled is not None and isinstance(compiled.statement, UpdateBase)
         if known and not head.startswith("WITH"):
-            return
+            return set()
+        found = set[str]()
         for name in written_in(statement):
-            self._whole_named(pending, name)
+            found |= self._whole_named(pending, name)
+        return found
 
-    def _whole_named(self, pending: Pending, name: str) -> None:
+    def _whole_named(self, pending: Pending, name: str) -> set[str]:
         """A table by its name in SQL text, which may lack its schema, or be in other letters."""
         if name.lower() == outbox.name:
-            return
+            return set()
         has_written(pending)
         last = name.rpartition(".")[2].lower()
         tables = self._namespace.runtime().shapes.by_table()
         alike = [table for table in tables if table.rpartition(".")[2].lower() == last]
-        for table in {name, last, *alike}:
+        named = {name, last, *alike}
+        for table in named:
             pending.changes.add_rows(table, None)
+        return named
 
     # -- before COMMIT
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.util import await_only
 
@@ -26,6 +27,7 @@ from warmer.outbox.since import own, watches
 from warmer.store.heard import Began
 from warmer.strict.barriers import Barrier
 from warmer.strict.guarding import Guard
+from warmer.triggers.covering import Covering
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -40,6 +42,7 @@ class Tracker:
         self._barrier_key = ("warmer barrier", namespace.namespace)
         self._guard = Guard(namespace)
         self._statements = Statements(namespace)
+        self._covering = Covering(namespace.namespace)
         self._databases: dict[Engine, Database] = {}
 
     def follow(self, engine: Engine) -> None:
@@ -60,9 +63,11 @@ class Tracker:
             ("commit_twophase", self._second_phase),
             ("before_execute", self._before),
             ("after_execute", self._after),
-            ("before_cursor_execute", self._text),
+            ("after_cursor_execute", lambda c, *_: self._of(c, lambda p: self._covering.end(c, p))),
         ):
             event.listen(engine, name, call)
+        event.listen(engine, "before_cursor_execute", self._text, retval=True)
+        event.listen(engine, "handle_error", self._failed)
         self._wrap_commit(engine, database)
         self._wrap_rollback(engine)
 
@@ -115,6 +120,7 @@ class Tracker:
         pending = connection.info.get(self._key)
         if pending is not None:
             self._statements.before(connection, pending, clause, many or [one])
+            pending.clause = clause
 
     def _after(
         self, connection: Connection, clause: Any, many: Any, one: Any, options: Any, result: Any
@@ -129,13 +135,26 @@ class Tracker:
 
     def _text(
         self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
-    ) -> None:
+    ) -> tuple[str, Any]:
         pending = connection.info.get(self._key)
-        if pending is not None and not (context and context.execution_options.get("warmer_ours")):
-            heard_in_load(connection, pending)
-            if connection._is_autocommit_isolation():
-                self._guard.refuse(written_in(statement))
-            self._statements.text(pending, statement, context)
+        if pending is None or (context and context.execution_options.get("warmer_ours")):
+            return statement, parameters
+        heard_in_load(connection, pending)
+        if connection._is_autocommit_isolation():
+            self._guard.refuse(written_in(statement))
+        told = self._statements.text(pending, statement, context)
+        if context is not None and context.invoked_statement is pending.clause is not None:
+            table = getattr(pending.clause, "table", None)
+            told |= {table.fullname} if isinstance(table, Table) else set()
+        # In a transaction of its own, a trigger's row is sure, and the one that follows it is not.
+        if told and not connection._is_autocommit_isolation():
+            statement = self._covering.begin(connection, pending, statement, told)
+        return statement, parameters
+
+    def _failed(self, context: ExceptionContext) -> None:
+        connection = context.connection
+        if connection is not None:
+            self._of(connection, lambda pending: self._covering.end(connection, pending))
 
     # -- COMMIT
 
@@ -144,6 +163,7 @@ class Tracker:
         pending = connection.info.get(self._key)
         if pending is None or pending.written is not None:
             return
+        self._covering.end(connection, pending)
         changes = self._statements.settled(connection, pending)
         if changes:
             namespace = self._namespace.namespace

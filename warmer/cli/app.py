@@ -40,7 +40,7 @@ def run() -> None:
     """Run the command line: see `warmer.cli.main`."""
     # Each module adds its commands, in the order in which --help shows them.
     from warmer.cli import starting, reports, verifying, auditing, warming, invalidating  # noqa: F401, I001
-    from warmer.cli import database, services, health  # noqa: F401
+    from warmer.cli import database, triggers, services, health  # noqa: F401
 
     words, debug = _without_debug(sys.argv[1:])
     try:

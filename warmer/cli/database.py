@@ -12,6 +12,8 @@ from warmer.cli.output import console, counted, print_json
 from warmer.errors import NoDatabase, OutboxMissing
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from warmer.namespace import Warmer
     from warmer.outbox.databases import Database
 
@@ -26,25 +28,30 @@ def create(application: App = None) -> None:
     """Create the table in every database that is tracked, else in WARMER_DATABASE_URL."""
     from warmer.outbox import schema
 
-    for database in _databases(project(application)):
+    for database in databases(project(application)):
         made = database.run(schema.create)
         _say(database, "created" if made else "was there already")
 
 
 @db.command()
 def check(application: App = None, as_json: Json = False) -> None:
-    """Say whether the table is there and whole, and how much waits in it; exits with 1 if it is not."""
+    """Say whether the table (and triggers, if any) is there and whole, and how much waits in it.
+
+    Exits with 1 if it is not.
+    """
+    from warmer.cli.triggers import triggers_of
     from warmer.outbox import rows, schema
 
     namespace = project(application)
     found: list[dict[str, Any]] = []
-    for database in _databases(namespace):
+    for database in databases(namespace):
         url = database.engine.url.render_as_string()
         if not database.run(schema.exists):
             raise OutboxMissing(url, f"no table {schema.outbox.name}")
         lacks = database.run(schema.lacks)
         waiting, kept = database.run(lambda connection: rows.count(connection, namespace.namespace))
-        found.append({"url": url, "lacks": lacks, "pending": waiting, "applied": kept})
+        triggers = triggers_of(namespace, database)
+        found.append({"url": url, "lacks": lacks, "pending": waiting, "applied": kept, "triggers": triggers})
     if as_json:
         print_json(found)
     else:
@@ -54,7 +61,10 @@ def check(application: App = None, as_json: Json = False) -> None:
             console.print(
                 f"{one['url']}: {state}, {one['pending']} pending, {one['applied']} applied and kept"
             )
-    if any(one["lacks"] for one in found):
+            for what, tables in one["triggers"].items():
+                if tables:
+                    console.print(f"{one['url']}: triggers {what}: {', '.join(tables)}")
+    if any(one["lacks"] or one["triggers"]["missing"] or one["triggers"]["outdated"] for one in found):
         raise typer.Exit(1)
 
 
@@ -67,16 +77,27 @@ def drop(
     from warmer.outbox import rows, schema
 
     namespace = project(application)
-    for database in _databases(namespace):
+    for database in databases(namespace):
         if database.run(schema.exists):
             waiting, _ = database.run(lambda connection: rows.count(connection, namespace.namespace))
             if waiting and not yes:
                 lost = f"{counted(waiting, 'change is', 'changes are')} not applied yet: lost with --yes"
                 raise typer.BadParameter(lost, param_hint="drop")
-        _say(database, "dropped" if database.run(schema.drop) else "was not there")
+        _say(database, "dropped" if database.run(_drop) else "was not there")
 
 
-def _databases(namespace: Warmer) -> list[Database]:
+def _drop(connection: Connection) -> bool:
+    """With every trigger that writes to it, whose namespace it may be: their tables could not be written."""
+    from warmer import triggers
+    from warmer.outbox import schema
+
+    if triggers.supported(connection):
+        triggers.remove(connection, None)
+    return schema.drop(connection)
+
+
+def databases(namespace: Warmer) -> list[Database]:
+    """Those of the project. Raises NoDatabase."""
     found = namespace.outbox.databases()
     if not found:
         raise NoDatabase(namespace.namespace)

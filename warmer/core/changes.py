@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from warmer.core.columns import meet
 from warmer.core.names import query_name, row_name, table_name, whole_name
+from warmer.core.raws import meet, raw_token
 
 #: Rows of a table that differ in what is told of them; of more, the whole table is named.
 MOST_IMAGES: Final = 1000
 _FORMAT: Final = 1
+#: What triggers write (see `_raw_images`); a release that can't read it leaves the row to one that can.
+RAW_FORMAT: Final = 2
 
 Image = frozenset[tuple[str, str]]  # (column, token)
 
@@ -131,8 +133,8 @@ class Changes:
         """The changes of an outbox row. Raises ValueError for what is none."""
         try:
             plain = json.loads(text)
-            if plain["v"] != _FORMAT:
-                raise ValueError(f"changes of format {plain['v']}, this release reads {_FORMAT}")
+            if plain["v"] not in (_FORMAT, RAW_FORMAT):
+                raise ValueError(f"changes of format {plain['v']}, this release reads up to {RAW_FORMAT}")
             rows: dict[str, set[Image] | None] = {
                 table: None if images is None else {frozenset(image.items()) for image in images}
                 for table, images in plain.get("rows", {}).items()
@@ -142,7 +144,11 @@ class Changes:
                 for query, version, count, tokens in plain.get("parts", ())
             }
             entries = {EntryHit(*entry) for entry in plain.get("entries", ())}
-            return cls(rows, set(plain.get("names", ())), entries, set(plain.get("queries", ())), parts)
+            found = cls(rows, set(plain.get("names", ())), entries, set(plain.get("queries", ())), parts)
+            for raw in plain.get("raw", ()):
+                for table in raw["tables"]:
+                    found.add_rows(table, _raw_images(raw["columns"], raw["rows"]))
+            return found
         except (TypeError, KeyError, AttributeError) as exc:
             raise ValueError("not the changes of an outbox row") from exc
 
@@ -179,6 +185,13 @@ def row_names(table: str, images: Iterable[Image], shapes: Iterable[RowShape]) -
                 values[column] = met
             names[row_name(table, values)] = None
     return names
+
+
+def _raw_images(columns: list[str], rows: list[list[Any]]) -> Iterable[Image]:
+    """The rows that a trigger wrote: of each, the raw values of these columns."""
+    for row in rows:
+        told = ((column, raw_token(raw)) for column, raw in zip(columns, row, strict=True))
+        yield frozenset((column, token) for column, token in told if token is not None)
 
 
 def _plain_images(images: set[Image] | None) -> list[dict[str, str]] | None:

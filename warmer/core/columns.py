@@ -101,7 +101,7 @@ def meet(token: str, families: str) -> str | None:
         return None
     value = _FORMS[family].read(text)
     for wanted in families:
-        if (family, wanted) in (("s", "p"), ("s", "u"), ("n", "f")):
+        if (family, wanted) in (("s", "p"), ("s", "u"), ("p", "u"), ("n", "f")):
             if wanted == "f" and isinstance(value, Decimal):
                 return _exact_float(value)
             return token_as(value, wanted)

@@ -83,6 +83,7 @@ from warmer.errors.servers import (
     ServerTooOld,
     ShardCountDiffers,
     TooManyConnections,
+    TriggersUnsupported,
     WrongRedisUrl,
 )
 from warmer.errors.storing import (
@@ -159,6 +160,7 @@ __all__ = [
     "StoreError",
     "TooManyConnections",
     "TooManyLoads",
+    "TriggersUnsupported",
     "UnannotatedParam",
     "UnknownParam",
     "UnknownPlan",

@@ -230,6 +230,22 @@ class BarrierNotRaised(ServerError):
 
 
 @error
+class TriggersUnsupported(ServerError):
+    """Triggers can't be made in this kind of database."""
+
+    url: str
+    kind: str
+
+    def message(self) -> str:
+        """Name the database and what its writers can do."""
+        return (
+            f"the database at {self.url} is {self.kind}: triggers are made for PostgreSQL and SQLite. "
+            "Nothing was changed in it. Track its writers (`flights.track`), or have them call "
+            "`flights.record`."
+        )
+
+
+@error
 class ServerNotStarted(ServerError):
     """A server that Warmer starts by itself did not come up."""
 

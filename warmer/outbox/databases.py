@@ -20,6 +20,7 @@ class Database:
 
     def __init__(self, engine_of: Callable[[], Engine]) -> None:
         self._engine_of = engine_of
+        self._url: str | None = None
 
     @classmethod
     def of_url(cls, url: str) -> Database:
@@ -31,7 +32,24 @@ class Database:
                 made.append(create_engine(make_url(url), poolclass=NullPool))
             return made[0]
 
-        return cls(engine)
+        named = cls(engine)
+        named._url = url
+        return named
+
+    def keep_connections(self) -> None:
+        """Keep one connection from use to use, for who uses it often: to connect takes longer than the rest.
+
+        Only where the database is known by its URL and nothing else: how an engine connects is its project's.
+        """
+        url = None if self._url is None else make_url(self._url)
+        if url is not None and url.get_backend_name() == "postgresql" and not self.engine.dialect.is_async:
+            kept = create_engine(url, pool_size=1, pool_pre_ping=True)
+            self._engine_of = lambda: kept
+
+    def forget_connections(self) -> None:
+        """In a forked child: those that are kept are the parent's."""
+        if self._url is not None:
+            self.engine.dispose(close=False)
 
     @property
     def engine(self) -> Engine:

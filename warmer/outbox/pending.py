@@ -53,6 +53,9 @@ class Pending:
     closed: bool = False
     locked: bool = False
     statement: Any = None
+    #: What capture was last told of, before it ran; and whether triggers are told to leave that to it.
+    clause: Any = None
+    covering: bool = False
     #: Set when its outbox row is written.
     row: int = 0
     written: Changes | None = None

@@ -48,6 +48,8 @@ class Outbox:
         self._waiting: dict[Database, list[tuple[int, int]]] = {}
         self._left = self._strict_left = False
         self._barriers: set[str] = set()  # tokens of those that transactions here have left up
+        if self._named is not None:
+            self._named.forget_connections()
         self._thread: threading.Thread | None = None
         self._wake, self._stop = threading.Event(), threading.Event()
 

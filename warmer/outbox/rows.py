@@ -16,6 +16,8 @@ from warmer.outbox.schema import outbox
 
 #: Statements on the outbox table itself carry this: they are nobody's change.
 OURS: dict[str, Any] = {"warmer_ours": True}
+#: The same for SQL as text, in which a `%` is no parameter.
+PLAIN_SQL: dict[str, Any] = OURS | {"no_parameters": True}
 _MARKED_AT_ONCE = 500
 _MISSING = ("no such table", "does not exist", "doesn't exist", "Invalid object name")
 
@@ -105,4 +107,15 @@ def count(connection: Connection, namespace: str) -> tuple[int, int]:
     return int(total) - int(applied), int(applied)
 
 
-__all__ = ["OURS", "Row", "count", "mark", "means_missing", "pending", "prune", "unapplied", "write"]
+__all__ = [
+    "OURS",
+    "PLAIN_SQL",
+    "Row",
+    "count",
+    "mark",
+    "means_missing",
+    "pending",
+    "prune",
+    "unapplied",
+    "write",
+]

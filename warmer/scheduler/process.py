@@ -30,6 +30,7 @@ from warmer.verify import Audit
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
     from warmer.outbox.relay import Relay
+    from warmer.outbox.waking import Waking
 
 log = logging.getLogger("warmer")
 
@@ -62,6 +63,8 @@ class Scheduler:
         self._firings = Firings(namespace, broker)
         self._reviver, self._reaper = Reviver(namespace), Reaper(namespace)
         self._relay: Relay | None = None
+        self._relaying = threading.Lock()
+        self._waking: Waking | None = None
         self._fatal: BaseException | None = None
         self._told_to_end = False
 
@@ -72,6 +75,7 @@ class Scheduler:
         prepare(self._namespace)
         timer = self._timer()
         timer.start()
+        self._listen()
         plans, queries = len(self._namespace.plans), len(self._namespace.readings)
         log.info("scheduler %s: %d queries, %d plans", self.id, queries, plans)
         try:
@@ -80,6 +84,8 @@ class Scheduler:
             while not self._told_to_end and not self._stop.wait(_HEED_S):
                 continue
         finally:
+            if self._waking is not None:
+                self._waking.close()
             timer.shutdown(wait=True)
             self._leave()
             runtime.close()
@@ -119,18 +125,30 @@ class Scheduler:
         return timer
 
     def _add_relay(self, timer: Any) -> None:
+        timer.add_job(
+            self._relay_turn, "interval", seconds=self._namespace.settings.relay_interval, id="relay"
+        )
+
+    def _relay_turn(self) -> None:
         """A turn of it that finds nothing says nothing about Redis."""
-        relay = partial(self._guarded, "relay", self._relay_step, asks_redis=False)
-        timer.add_job(relay, "interval", seconds=self._namespace.settings.relay_interval, id="relay")
+        self._guarded("relay", self._relay_step, asks_redis=False)
 
     def _relay_step(self) -> None:
         """Without a database that is known here there is no outbox, and SQLAlchemy is not needed."""
-        if self._relay is None and self._namespace.outbox.databases():
-            from warmer.outbox.relay import Relay
+        with self._relaying:  # its time may come while it has been woken
+            if self._relay is None and self._namespace.outbox.databases():
+                from warmer.outbox.relay import Relay
 
-            self._relay = Relay(self._namespace)
-        if self._relay is not None:
-            self._relay.step()
+                self._relay = Relay(self._namespace)
+            if self._relay is not None:
+                self._relay.step()
+
+    def _listen(self) -> None:
+        if self._namespace.outbox.databases():
+            from warmer.outbox.waking import Waking
+
+            self._waking = Waking(self._namespace, self._relay_turn)
+            self._waking.start()
 
     def _guarded(self, name: str, job: Callable[[], object], *, asks_redis: bool = True) -> None:
         """One turn of a job. What is away is noted once; what is a fault is logged, and the job goes on.

@@ -200,6 +200,14 @@ class Settings:
         low="Costs one small query of the database each time.",
         high="What a writer that died has left, and what `record` wrote, takes effect that much later.",
     )
+    triggers_notify: str = setting(
+        "always",
+        Choice(("always", "never")),
+        "Whether triggers of PostgreSQL wake the scheduler's relay (NOTIFY), in place of leaving what they "
+        "write to its next look. Read when triggers are installed: `warmer db triggers --install`.",
+        special="never: for where more than some thousand transactions a second write without being tracked, "
+        "since PostgreSQL lets those that notify commit one by one.",
+    )
     replay_window: float = setting(
         86_400.0,
         Seconds(0, 30 * 86_400),
