@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from tests.tracked import CALLS, Flight, Tracked
 from warmer import CacheMiss, Warmer
 from warmer.runtime.modes import past
+from warmer.testing import wait_until
 
 JANUARY, FEBRUARY, OTHER = CALLS
 
@@ -157,6 +158,24 @@ def test_reads_of_async_transactions_go_past_the_cache(counting: Counting) -> No
         await engine.dispose()
 
     asyncio.run(run())
+
+
+def test_a_near_copy_is_not_served_of_what_a_transaction_changes(made: Tracked) -> None:
+    """What this process keeps of its own is passed by, too; afterwards it is served again."""
+    loads: list[str] = []
+
+    @made.flights.cached(ttl=60, near=30, name="near", depends_on={Flight: ("carrier",)})
+    def near(carrier: str) -> int:
+        loads.append(carrier)
+        return len(loads)
+
+    def copied() -> bool:
+        return near("UA") == 1 and near.bind("UA").key.encode() in made.flights.runtime().near.live
+
+    wait_until(copied, "a copy")
+    with writing(made, delete(Flight).where(Flight.id == 1)):
+        assert [near("UA"), asyncio.run(near.aget("UA")), *near.get_many([("UA",)])] == [2, 3, 4]
+    assert near("UA") == 1
 
 
 def test_another_namespace_reads_through_its_cache(
