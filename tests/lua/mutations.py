@@ -41,7 +41,7 @@ MUTATIONS = (
     Mutation(
         "commit forgets the fence",
         "commit",
-        "if lease.doomed or newest >= stamp or over <= now then",
+        "if lease.doomed or barred or newest >= stamp or over <= now then",
         "if lease.doomed then",
     ),
     Mutation(
@@ -67,7 +67,7 @@ MUTATIONS = (
     Mutation(
         "commit forgets that it is doomed",
         "commit",
-        "if lease.doomed or newest >= stamp or over <= now then",
+        "if lease.doomed or barred or newest >= stamp or over <= now then",
         "if not lease.doomed and newest >= stamp then",
     ),
     Mutation(

@@ -30,7 +30,7 @@ def _replace(script: str, old: str, new: str) -> None:
 
 def without_fence() -> None:
     """A commit does not look at what was invalidated since its lease."""
-    _replace("commit", "if lease.doomed or newest >= stamp or over <= now then", "if false then")
+    _replace("commit", "if lease.doomed or barred or newest >= stamp or over <= now then", "if false then")
 
 
 def without_rule_5() -> None:
