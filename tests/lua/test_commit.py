@@ -235,7 +235,7 @@ def test_an_admitted_entry_is_kept_while_it_is_read(shard: Shard) -> None:
     shard.store(keep="while_read", ttl_us=10 * SECOND, idle_us=20 * SECOND)
     assert shard.due() != float("inf")
 
-    shard.advance(20 * SECOND)
+    shard.advance(21 * SECOND)
     shard.store(keep="while_read", ttl_us=10 * SECOND, idle_us=20 * SECOND)
 
     assert shard.due() == float("inf")
