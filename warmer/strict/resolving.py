@@ -23,7 +23,7 @@ from warmer.outbox.databases import Database
 from warmer.store.scripts import Call
 from warmer.strict import outcomes
 from warmer.strict.barriers import Barrier, Barriers
-from warmer.strict.registry import KNOWN_S
+from warmer.strict.registry import KNOWN_S, Survey
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -65,11 +65,7 @@ class Resolver:
         if not runtime.strict.is_used:
             return False
         survey = runtime.strict.survey()
-        barriers = [
-            Barrier.read(token, record)
-            for token, (age_us, record) in survey.barriers.items()
-            if age_us >= self._hold_us or token in self._left
-        ]
+        barriers = self._held_over(survey)
         names = frozenset(name for name, age_us in survey.waiting.items() if age_us >= KNOWN_BY_ALL_US)
         quiet, busy = bool(names), False
         databases = [one for one in self._namespace.outbox.databases() if one.reachable]
@@ -87,6 +83,17 @@ class Resolver:
         return (
             bool(barriers) or busy or (not quiet and bool(survey.waiting)) or names != survey.waiting.keys()
         )
+
+    def _held_over(self, survey: Survey) -> list[Barrier]:
+        """The barriers whose writers have had time enough."""
+        found = []
+        for token, (age_us, record) in survey.barriers.items():
+            if age_us >= self._hold_us or token in self._left:
+                try:
+                    found.append(Barrier.read(token, record))
+                except ValueError as exc:
+                    log.error("the barrier %s stays up: %s", token, exc)  # noqa: TRY400
+        return found
 
     def _lower_over(self, barriers: list[Barrier], connection: Connection) -> list[Barrier]:
         """Lower what is this database's, and over; what is left."""

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from tests.strict import JANUARY, KNOWN_S, OTHER, Strict, barred, bring_into_force
 from tests.tracked import Flight, Tracked, tracked
 from warmer import Warmer
+from warmer.core.strictness import strict_names
 from warmer.errors import BarrierNotRaised, InvalidOption, RedisUnreachable
 from warmer.outbox.process import Outbox
 from warmer.runtime.contract import Reader
@@ -148,6 +149,22 @@ def test_a_get_many_goes_past_the_cache_too(strict: Strict, seam: list[Callable[
     strict.set_delay(5)
 
     assert seen == [([5, 0], False)]
+
+
+def test_it_is_raised_and_lowered_with_a_stamp(strict: Strict, seam: list[Callable[[], None]]) -> None:
+    """No load that began before either is stored after it, whatever else the transaction stamps."""
+    store, stamps = strict.made.flights.runtime().store, []
+    name = strict_names(["c:flights:carrier=s~UA,month=n~1"], ())[0]
+
+    def note() -> None:
+        stamps.append(float(store.command("ZSCORE", store.roots[0] + b"fence", name) or 0))
+
+    note()
+    seam.append(note)
+    strict.set_delay(5)
+    note()
+    assert sorted(set(stamps)) == stamps
+    assert len(set(stamps)) == 3
 
 
 def test_two_transactions_on_one_name(strict: Strict) -> None:
@@ -322,6 +339,7 @@ def test_what_a_load_finds_is_barred_too(strict: Strict) -> None:
         session.get_one(Flight, 1).delay = 5
         session.flush()
         flights._tracker._write(session.connection())
+        assert (outer(2), outer.bind(2).entry()) == (0, None)
         write.set()  # the load begins under the barrier, and reads the old row
         reading = pool.submit(outer, 1)
         assert begun.wait(30)
