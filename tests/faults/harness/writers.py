@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -213,6 +214,24 @@ def put(writer: Writer, written: Written) -> None:
         writing.put((found[0].version, found[0].carrier))
 
 
+def put_inside(writer: Writer, written: Written) -> None:
+    """A row, and its new value put into the transaction, which is rolled back now and then in part."""
+    number = writer.dice.choice(FLIGHTS)
+    with writer.tracked.begin() as connection:
+        found = _raise_by_core(connection, number)
+        writer.begin(found, written)
+        with contextlib.suppress(_Undone), connection.begin_nested():
+            writer.queries.flight.put((-1, "XX"), number)
+            raise _Undone
+        if found:  # it was not deleted and inserted anew meanwhile
+            writer.queries.flight.put((found[0].version, found[0].carrier), number)
+        time.sleep(writer.dice.random() * 0.02)
+
+
+class _Undone(Exception):
+    """Rolls a savepoint back."""
+
+
 def of_a_seat(writer: Writer, written: Written) -> None:
     """What strict readers compare with the database."""
     number = writer.dice.choice(SEATS)
@@ -224,7 +243,7 @@ def of_a_seat(writer: Writer, written: Written) -> None:
 #: How often each kind is drawn.
 _DRAWN: tuple[tuple[Callable[[Writer, Written], bool | None], int], ...] = (
     (by_orm, 4), (moved, 6), (in_bulk, 2), (by_core, 3), (replaced, 2), (as_text, 1), (with_savepoint, 2),
-    (recorded, 2), (before_its_commit, 4), (of_a_user, 3), (put, 4), (of_a_seat, 3),
+    (recorded, 2), (before_its_commit, 4), (of_a_user, 3), (put, 4), (put_inside, 4), (of_a_seat, 3),
 )  # fmt: skip
 
 
