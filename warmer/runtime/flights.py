@@ -50,7 +50,7 @@ class Flight:
 
     def __init__(self, runtime: Runtime, query: Loadable, entry: EntryKey, params: Mapping[str, Any]) -> None:
         self.runtime, self.query, self.entry, self.params = runtime, query, entry, params
-        self.names = query.names_of(params, entry)
+        self.names, self.key = query.names_of(params, entry), entry.key.encode()
         self.readers: list[Reader] = []
         self.changed = asyncio.Event()  # a wake-up, the end of a load here, or a newcomer
         self.asked_at = self.asked_worker_at = 0.0
@@ -178,6 +178,8 @@ class Flight:
         wait_s = max(0.0, (answer.until - answer.now) / 1e6)
         if answer.kind != "granted":
             _decide(batch, None)
+        if answer.kind in ("committed", "failed"):
+            self.runtime.missing.discard(self.key)  # whoever comes now has something to look for
         match answer.kind:
             case "granted":
                 shared = next((r.batch for r in batch if r.batch is not None and not r.batch.begun), None)
