@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from warmer.runtime.awaiting import awaited
 from warmer.runtime.blocking import warn_in_loop
 from warmer.runtime.contract import Outcome
 
@@ -70,7 +71,7 @@ async def adrive(runtime: Runtime, steps: Steps[T]) -> T:
             if isinstance(need, list):
                 reply = await runtime.afetch_many(need)
             elif isinstance(need, Future):
-                reply = await asyncio.wrap_future(need)
+                reply = await awaited(need)
             else:
                 reply = await _aresult_within(need)
         except BaseException:
@@ -89,7 +90,7 @@ def _result_within(need: Within) -> Outcome | None:
 async def _aresult_within(need: Within) -> Outcome | None:
     try:
         async with asyncio.timeout(need.seconds):
-            return await asyncio.wrap_future(need.load)
+            return await awaited(need.load)
     except TimeoutError:
         return None
 

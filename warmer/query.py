@@ -15,7 +15,7 @@ from warmer.entry import Entry
 from warmer.errors import CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
 from warmer.puts import put_in_transaction
-from warmer.reading import Args, Missed, Reading
+from warmer.reading import JOINING, MISSED, Args, Missed, Reading, Seen
 from warmer.runtime.batches import Batch
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import past
@@ -107,10 +107,13 @@ class Handle(Generic[R]):
         return await adrive(runtime, self._read(runtime, miss))
 
     def _read(self, runtime: Runtime, miss: str | None) -> Steps[Entry[R]]:
-        (seen,) = yield from self._reading.peeking(runtime, [(self._key, self._args)])
+        reading = self._reading
+        if runtime.missing and reading.may_join(runtime, self._key, miss):
+            return (yield from self._read_on(runtime, JOINING, _miss(reading, miss)))
+        (seen,) = yield from reading.peeking(runtime, [(self._key, self._args)])
         if isinstance(seen, Missed):
-            return (yield from self._read_on(runtime, seen, _miss(self._reading, miss)))
-        return self._reading.entry_of(self._key, self._args, seen)
+            return (yield from self._read_on(runtime, seen, _miss(reading, miss)))
+        return reading.entry_of(self._key, self._args, seen)
 
     def _read_on(self, runtime: Runtime, missed: Missed, miss: str) -> Steps[Entry[R]]:
         """Have it loaded, or wait for whoever loads it; what turns out unreadable is loaded anew, once."""
@@ -118,7 +121,10 @@ class Handle(Generic[R]):
         if stale is not None and miss == "raise":
             return reading.entry_of(self._key, self._args, stale)
         for _ in range(MOST_TRIES):
-            load = runtime.join(reading, *reading.wish(self._args, missed, miss))
+            wish = reading.wish(self._args, missed, miss)
+            if missed is MISSED:
+                runtime.note_missing(self._key)
+            load = runtime.join(reading, *wish)
             outcome = yield reading.wait_for(load, missed, time.monotonic() - began)
             waited_s = time.monotonic() - began
             got = reading.settle(runtime, self._key, self._args, outcome, waited_s, stale)
@@ -233,7 +239,9 @@ class Query(Generic[P, R]):
         if past.get() is not None and passes(reading, canonical):
             return past_cache(reading, key, canonical, reading.options.miss).value
         runtime = reading.runtime_of()
-        seen = reading.hit(runtime, key, canonical, *runtime.store.fetch(key))
+        seen: Seen | Missed = JOINING
+        if not runtime.missing or not reading.may_join(runtime, key):
+            seen = reading.hit(runtime, key, canonical, *runtime.store.fetch(key))
         if not isinstance(seen, Missed):
             value: R = seen[0]
             return value
@@ -259,11 +267,13 @@ class Query(Generic[P, R]):
         if past.get() is not None and passes(reading, canonical):
             return (await apast_cache(reading, key, canonical, reading.options.miss)).value
         runtime = reading.runtime_of()
-        # `Runtime.afetch`, written out: a coroutine less for every read.
-        reply, life = await runtime.lines.call(packed_get(key))
-        if type(reply) is not bytes:
-            reply, life = runtime.store.found((reply, life))
-        seen = reading.hit(runtime, key, canonical, reply, life)
+        seen: Seen | Missed = JOINING
+        if not runtime.missing or not reading.may_join(runtime, key):
+            # `Runtime.afetch`, written out: a coroutine less for every read.
+            reply, life = await runtime.lines.call(packed_get(key))
+            if type(reply) is not bytes:
+                reply, life = runtime.store.found((reply, life))
+            seen = reading.hit(runtime, key, canonical, reply, life)
         if not isinstance(seen, Missed):
             value: R = seen[0]
             return value

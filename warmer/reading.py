@@ -56,6 +56,8 @@ class Missed:
 
 
 MISSED = Missed()
+#: The same of a reader that has not looked: others have just found nothing, and it joins them.
+JOINING = Missed()
 UNREADABLE = Missed(None)
 
 #: A value that may be served, the server's time when it was read, the blob it was in (or what stands before
@@ -160,6 +162,14 @@ class Reading(Generic[R]):
         age_s = max(0.0, (now - stored_at) / 1e6)
         state, front = state_of(now, due_at, fresh_until), front_of(flags, blob)
         return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode(), 0.0, front, (self, args))
+
+    def may_join(self, runtime: Runtime, key: bytes, miss: str | None = None) -> bool:
+        """Whether a reader need not look: others here found nothing, and what they wait for is good for it.
+
+        A flight's own question is asked for those who have joined before it, so it is as good as a GET. Where
+        there may be a near copy, or a miss is an error, it looks.
+        """
+        return key in runtime.missing and not self.options.near_s and (miss or self.options.miss) != "raise"
 
     def wish(self, args: Args, missed: Missed, miss: str) -> tuple[EntryKey, dict[str, Any], Reader]:
         """What a reader that found nothing of use joins with. Raises CacheMiss."""

@@ -50,7 +50,7 @@ class Flight:
 
     def __init__(self, runtime: Runtime, query: Loadable, entry: EntryKey, params: Mapping[str, Any]) -> None:
         self.runtime, self.query, self.entry, self.params = runtime, query, entry, params
-        self.names = query.names_of(params, entry)
+        self.names, self.key = query.names_of(params, entry), entry.key.encode()
         self.readers: list[Reader] = []
         self._at = (entry.shard, entry.member)
         self.changed = asyncio.Event()  # a wake-up, the end of a load here, or a newcomer
@@ -182,6 +182,8 @@ class Flight:
             return self._load_past(batch, slot)
         if answer.kind != "granted":
             _decide(batch, None)
+        if answer.kind in ("committed", "failed"):
+            self.runtime.missing.discard(self.key)  # whoever comes now has something to look for
         match answer.kind:
             case "granted":
                 shared = next((r.batch for r in batch if r.batch is not None and not r.batch.begun), None)

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,6 +94,10 @@ class Runtime:
         self.unanswered: dict[str, str] = {}  # tokens by member
         self.loading_past: set[tuple[int, str]] = set()  # entries that are loaded here while they are barred
         self._flights: dict[tuple[int, str], Flight] = {}
+        self._joining: deque[tuple[Loadable, EntryKey, Mapping[str, Any], Reader]] = deque()
+        self._told_to_join = False
+        # Keys of entries that a reader has found missing and joined for: who comes next joins without a GET.
+        self.missing: set[bytes] = set()
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
@@ -142,12 +146,20 @@ class Runtime:
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
     ) -> Future[Outcome]:
         """Have the entry loaded, or wait for whoever loads it. From any thread; the future always ends."""
-        with contextlib.suppress(RuntimeError):  # its loop is closed already
-            self.loop.call_soon_threadsafe(self._join, query, entry, params, reader)
+        self._joining.append((query, entry, params, reader))
+        if not self._told_to_join:  # else the loop has not looked yet, and takes this one, too
+            self._told_to_join = True
+            with contextlib.suppress(RuntimeError):  # its loop is closed already
+                self.loop.call_soon_threadsafe(self._join_all)
         # Looked at after the loop was called: what it was called for before `close` it still does.
         if self._closed:
             reader.finish(Outcome("failed", error=NamespaceClosed(query.name, entry.params)))
         return reader.future
+
+    def note_missing(self, key: bytes) -> None:
+        """A reader has looked, found nothing, and is about to join."""
+        if not self.store.connections.breaker.open:
+            self.missing.add(key)
 
     def ask(self, query: Loadable, args: tuple[Any, ...], key: bytes, stamp: int) -> None:
         """A reader saw an entry that is due: say so, at most once a second, without keeping the reader."""
@@ -274,6 +286,11 @@ class Runtime:
 
     # -- on the loop
 
+    def _join_all(self) -> None:
+        self._told_to_join = False
+        while self._joining:
+            self._join(*self._joining.popleft())
+
     def _join(self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader) -> None:
         at = (entry.shard, entry.member)
         flight = self._flights.get(at)
@@ -298,6 +315,7 @@ class Runtime:
             finish(flight.readers, Outcome("failed", error=exc))
         finally:
             del self._flights[at]
+            self.missing.discard(flight.key)
 
     def _woken(self, shard: int, member: str) -> None:
         with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits any more

@@ -32,6 +32,9 @@ _NOT_AWAY = (AuthenticationError, AuthorizationError, MaxConnectionsError)
 # A crowd of readers in a new process is served by the first few connections long before each had its own: a
 # handshake costs more than a hundred reads.
 CONNECTING = 4
+# So many are opened as soon as they are wanted; for the others one waits a little for one that comes free.
+AT_ONCE = 4
+PATIENCE_S = 0.02
 
 
 class Connections:
@@ -138,12 +141,15 @@ class Connections:
             self._idle.pop().disconnect()
 
     def _open(self) -> Link:
-        deadline = time.monotonic() + self._settings.command_timeout
+        began = time.monotonic()
+        deadline = began + self._settings.command_timeout
         with self._freed:
             while True:
                 if self._idle:
                     return self._idle.pop()
-                if self._opened < self._settings.max_connections and self._connecting < CONNECTING:
+                waits = self._opened >= AT_ONCE and time.monotonic() < began + PATIENCE_S
+                room = self._opened < self._settings.max_connections and self._connecting < CONNECTING
+                if room and not waits:
                     self._opened += 1
                     self._connecting += 1
                     break
@@ -152,7 +158,10 @@ class Connections:
                 self._waiting += 1
                 try:
                     left = deadline - time.monotonic()
-                    if left <= 0 or (not self._freed.wait(min(left, 0.05)) and time.monotonic() >= deadline):
+                    if left <= 0 or (
+                        not self._freed.wait(min(left, PATIENCE_S if waits else 0.05))
+                        and time.monotonic() >= deadline
+                    ):
                         raise TooManyConnections(
                             self._settings.max_connections, self._settings.command_timeout
                         )
