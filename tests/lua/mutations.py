@@ -220,7 +220,7 @@ MUTATIONS = (
     Mutation(
         "an invalidation removes nothing",
         "invalidate",
-        "redis.call('UNLINK', key)",
+        "redis.call('UNLINK', unpack(keys))",
         "",
     ),
     Mutation(
@@ -239,8 +239,8 @@ MUTATIONS = (
     Mutation(
         "removing takes newer values, too",
         "remove",
-        "if header and header.stamp < stamp then",
-        "if header then",
+        "if stored and stored < stamp then",
+        "if stored then",
         seed=6,
     ),
     Mutation(

@@ -48,7 +48,8 @@ local function unpack_heat(records, at)
           idle_us = math.floor((2 ^ (idle / 1500) - 1) * 1000)}
 end
 
-local function logarithm(number, steps) return math.min(65535, math.floor(math.log(1 + number) / math.log(2) * steps + 0.5)) end
+-- Never more than what it was: an entry is not kept warm for longer than was said.
+local function logarithm(number, steps) return math.min(65535, math.floor(math.log(1 + number) / math.log(2) * steps)) end
 
 local function pack_heat(digest, heat)
   local admit_at = heat.admitted and 0 or math.max(1, math.ceil(heat.admit_at / tick_us) % wraps)

@@ -1,4 +1,4 @@
--- _remove.lua: how one member's value goes, for the scripts that remove.
+-- _remove.lua: how members' values go, for the scripts that remove.
 
 -- Mostly nothing is loaded, claimed or failing: not asking each time halves what a member costs.
 local some = {}
@@ -14,60 +14,85 @@ local function doom(member, stamp)
   end
 end
 
--- Makes a kept entry due at once, unless a message for it is already on its way and nobody loads it yet.
-local function rewarm(member, there)
-  local index = root .. 'index:' .. query_of(member)
-  local score = redis.call('ZSCORE', index, member)
-  if not score then return end
-  if tonumber(score) == math.huge then
-    if not there then redis.call('ZREM', index, member) end
-    return
-  end
-  local claimed = some.claims and redis.call('ZSCORE', root .. 'claims', member)
-  if claimed then
-    if tonumber(claimed) > now and not live_lease('leases', member) then return end
-    redis.call('ZREM', root .. 'claims', member)
-  end
-  redis.call('ZADD', index, text(now), member)
-end
-
--- Removes the member's value if its lease stamp is older than the invalidation. stale_us > 0 keeps it, marked, for
--- that long at most after the first invalidation that hit it (stale_after_write). Returns whether a value went, and
--- whether one is there now.
-local function remove(member, stamp, stale_us)
-  local header = header_of(member)
-  local went, there = false, header ~= nil
-  if header and header.stamp < stamp then
-    local key = root .. 'e:' .. member
-    local marked = math.floor(header.flags / 4) % 2 == 1
-    if stale_us > 0 and header.life == life and not marked and header.grace_until > now then
-      local keep_until = math.min(header.grace_until, now + stale_us)
-      redis.call('SETRANGE', key, 1, string.char(header.flags + 4))
-      redis.call('SETRANGE', key, 28, struct.pack('<ddd', 0, keep_until, 0))
-      redis.call('PEXPIRE', key, text(math.ceil((keep_until - now) / 1000)))
-      went = true
-    elseif not (stale_us > 0 and marked) then
-      redis.call('UNLINK', key)
-      went, there = true, false
+-- Makes kept entries of a query due at once, unless a message for one is already on its way and nobody loads it yet.
+-- there: member to whether it has a value now.
+local function rewarm(query, members, there)
+  local index, at, due, out = root .. 'index:' .. query, text(now), {}, {}
+  for i, score in ipairs(redis.call('ZMSCORE', index, unpack(members))) do
+    local member = members[i]
+    local claimed = score and some.claims and redis.call('ZSCORE', root .. 'claims', member)
+    if score and tonumber(score) == math.huge then
+      if not there[member] then out[#out + 1] = member end
+    elseif score and not (claimed and tonumber(claimed) > now and not live_lease('leases', member)) then
+      if claimed then redis.call('ZREM', root .. 'claims', member) end
+      due[#due + 1] = at
+      due[#due + 1] = member
     end
   end
-  local failure = some.failures and redis.call('HGET', root .. 'failures', member)
-  if failure and tonumber(string.match(failure, '^%d+ %d+ (%d+)')) < stamp then
-    redis.call('HDEL', root .. 'failures', member)
+  if #out > 0 then redis.call('ZREM', index, unpack(out)) end
+  if #due > 0 then redis.call('ZADD', index, unpack(due)) end
+end
+
+-- Keeps a value, marked, until stale_us after the first invalidation that hit it (stale_after_write). Returns whether
+-- it is kept, and whether that is new.
+local function keep_stale(key, head, stale_us)
+  local header = read_header(head)
+  local marked = math.floor(header.flags / 4) % 2 == 1
+  if marked then return true, false end
+  if header.life ~= life or header.grace_until <= now then return false, false end
+  local keep_until = math.min(header.grace_until, now + stale_us)
+  redis.call('SETRANGE', key, 1, string.char(header.flags + 4))
+  redis.call('SETRANGE', key, 28, struct.pack('<ddd', 0, keep_until, 0))
+  redis.call('PEXPIRE', key, text(math.ceil((keep_until - now) / 1000)))
+  return true, true
+end
+
+-- Removes the values of members that are older than the invalidation, by their lease stamps. stale_us: a number, or a
+-- table by query. A list is gone through in steps: a call of a command costs more than what it does. Returns how many
+-- values went, and the members that have none now.
+local function remove_all(members, stamp, stale_us)
+  local removed, there, keys, hit = 0, {}, {}, {}
+  for _, member in ipairs(members) do
+    local key, query = root .. 'e:' .. member, query_of(member)
+    local head = redis.call('GETRANGE', key, 0, 63)
+    local stored = #head == 64 and string.byte(head, 1) == 193 and struct.unpack('<d', head, 13)
+    there[member] = stored and true
+    if stored and stored < stamp then
+      local stays_us, kept, new = type(stale_us) == 'table' and (stale_us[query] or 0) or stale_us, false, false
+      if stays_us > 0 then kept, new = keep_stale(key, head, stays_us) end
+      if not kept then
+        keys[#keys + 1], there[member] = key, nil
+      end
+      if new or not kept then removed = removed + 1 end
+    end
+    if not (stored and stored >= stamp and string.sub(head, 5, 12) == life) then
+      hit[query] = hit[query] or {}
+      table.insert(hit[query], member)
+    end
+  end
+  if #keys > 0 then redis.call('UNLINK', unpack(keys)) end
+  for _, member in ipairs(some.failures and members or {}) do
+    local failure = redis.call('HGET', root .. 'failures', member)
+    if failure and tonumber(string.match(failure, '^%d+ %d+ (%d+)')) < stamp then
+      redis.call('HDEL', root .. 'failures', member)
+    end
   end
   -- In this order: a message whose load stands aside from now on will bring nothing.
-  if not (header and header.life == life and header.stamp >= stamp) then rewarm(member, there) end
-  doom(member, stamp)
-  return went, there
+  for query, some_members in pairs(hit) do rewarm(query, some_members, there) end
+  local gone = {}
+  for _, member in ipairs(members) do
+    doom(member, stamp)
+    if not there[member] then gone[#gone + 1] = member end
+  end
+  return removed, gone
 end
 
 -- Removes one entry in every version of its query; how many values went. version: of the caller.
 local function remove_entry(query, tail, version, stamp, stale_us)
-  local versions, removed, seen = redis.call('ZRANGE', root .. 'versions:' .. query, 0, -1), 0, false
+  local versions, seen = redis.call('ZRANGE', root .. 'versions:' .. query, 0, -1), false
   for _, known in ipairs(versions) do seen = seen or known == version end
   if not seen then versions[#versions + 1] = version end
-  for _, known in ipairs(versions) do
-    if remove(query .. '@' .. known .. tail, stamp, stale_us) then removed = removed + 1 end
-  end
-  return removed
+  local members = {}
+  for i, known in ipairs(versions) do members[i] = query .. '@' .. known .. tail end
+  return (remove_all(members, stamp, stale_us))
 end

@@ -44,13 +44,10 @@ for i = first, #ARGV do
     unfinished[#unfinished + 1] = ARGV[i]
   elseif count > 0 then
     left = left - count
-    for _, member in ipairs(redis.call('SMEMBERS', set)) do
-      -- Of an owner nothing may be served any more, whatever its query says.
-      local stale_us = string.sub(ARGV[i], 1, 2) ~= 'o:' and stale[query_of(member)] or 0
-      local went, there = remove(member, stamp, stale_us)
-      if went then removed = removed + 1 end
-      if not there then redis.call('SREM', set, member) end
-    end
+    -- Of an owner nothing may be served any more, whatever its query says.
+    local went, gone = remove_all(redis.call('SMEMBERS', set), stamp, string.sub(ARGV[i], 1, 2) ~= 'o:' and stale or 0)
+    removed = removed + went
+    if #gone > 0 then redis.call('SREM', set, unpack(gone)) end
   end
 end
 if #unfinished > 0 and ARGV[8] ~= '' then record(ARGV[7]) end

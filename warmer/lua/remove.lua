@@ -7,11 +7,8 @@
 -- ARGV[5..] members, at most a few hundred a call, so that no other client waits
 -- returns  {"removed", now, how many values went}
 -- why      the list shrinks only by members whose value is gone: a newer value stays under its name
-local stamp, stale_us, removed, gone = tonumber(ARGV[2]), tonumber(ARGV[3]), 0, {}
-for i = 5, #ARGV do
-  local went, there = remove(ARGV[i], stamp, stale_us)
-  if went then removed = removed + 1 end
-  if not there then gone[#gone + 1] = ARGV[i] end
-end
+local members = {}
+for i = 5, #ARGV do members[#members + 1] = ARGV[i] end
+local removed, gone = remove_all(members, tonumber(ARGV[2]), tonumber(ARGV[3]))
 if ARGV[4] ~= '' and #gone > 0 then redis.call('SREM', root .. 'members:' .. ARGV[4], unpack(gone)) end
 return {'removed', text(now), removed}
