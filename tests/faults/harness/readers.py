@@ -1,12 +1,18 @@
-"""Readers: each notes what is promised, reads, and says which promise was broken."""
+"""Readers: each notes what is promised, reads, and says which promise was broken.
+
+The first process reads from asyncio, the others from threads.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 from tests.faults.harness.oracle import (
     BOOKINGS,
@@ -21,6 +27,7 @@ from tests.faults.harness.oracle import (
 )
 from tests.faults.harness.setting import Setting
 from tests.faults.harness.tables import Queries, connect, declare
+from warmer import Query
 from warmer.errors import IdentityRefused, ReadError, ServerError
 
 #: The names of the assertions, as the report tells them.
@@ -29,36 +36,46 @@ _MOST_SAID = 20
 
 log = logging.getLogger(__name__)
 
+#: A read that is about to be made: of which query, with which params (of many entries: with a list of them),
+#: and what looks at its result.
+Look = tuple[Query[Any, Any], Any, Callable[[Any], None]]
+
 
 class Reader:
-    """One reading thread."""
+    """One thread, or task, that reads."""
 
     def __init__(self, setting: Setting, queries: Queries, dice: random.Random) -> None:
         self.setting, self.queries, self.dice, self.oracle = setting, queries, dice, setting.oracle
 
-    def flight(self) -> int:
+    def flight(self) -> Look:
         """One flight, whose word is not below its floor."""
         number = self.dice.choice(FLIGHTS)
         floor = self.oracle.floor(number)
-        found = word(*self.queries.flight(number))
+        return self.queries.flight, (number,), partial(self._flight, number, floor)
+
+    def _flight(self, number: int, floor: int, value: tuple[int, str]) -> None:
+        found = word(*value)
         if found < floor:
             self._wrong(STALE, "flight", number, found, floor)
-        return 1
 
-    def many(self) -> int:
+    def many(self) -> Look:
         """All flights, in one read."""
         floors = self.oracle.floors(FLIGHTS)
-        found = self.queries.flight.get_many([(number,) for number in FLIGHTS])
-        for number, (version, carrier), floor in zip(FLIGHTS, found, floors, strict=True):
-            if word(version, carrier) < floor:
-                self._wrong(STALE, "flight of many", number, word(version, carrier), floor)
-        return len(found)
+        return self.queries.flight, [(number,) for number in FLIGHTS], partial(self._many, floors)
 
-    def board(self) -> int:
-        """A carrier's flights: none is old or has left, and none that is there is missing."""
+    def _many(self, floors: Sequence[int], values: Sequence[tuple[int, str]]) -> None:
+        for number, floor, value in zip(FLIGHTS, floors, values, strict=True):
+            self._flight(number, floor, value)
+
+    def board(self) -> Look:
+        """A carrier's flights."""
         carrier = self.dice.choice(CARRIERS)
         floors = self.oracle.floors(FLIGHTS)
-        listed = dict(self.queries.board(carrier))
+        return self.queries.board, (carrier,), partial(self._board, carrier, floors)
+
+    def _board(self, carrier: str, floors: Sequence[int], value: list[tuple[int, int]]) -> None:
+        """None is old or has left, and none that is there is missing."""
+        listed = dict(value)
         for number, floor in zip(FLIGHTS, floors, strict=True):
             version = listed.get(number)
             if version is not None:
@@ -68,29 +85,32 @@ class Reader:
             elif floor and carrier_of(floor) == carrier and self.oracle.begun[number] <= version_of(floor):
                 # Nobody has begun to write it since, so it was there all the time.
                 self._wrong(MISSING, f"board of {carrier}", number, 0, floor)
-        return 1
 
-    def gate(self) -> int:
+    def gate(self) -> Look:
         """What is invalidated by hand, inside the transaction that changes it."""
         number = self.dice.choice(GATES)
         floor = self.oracle.floor(number)
-        found = word(self.queries.gate(number))
-        if found < floor:
-            self._wrong(STALE, "gate", number, found, floor)
-        return 1
+        return self.queries.gate, (number,), partial(self._number, "gate", number, floor)
 
-    def booking(self) -> int:
-        """What is private: its owner's, and not old. Now and then it is asked for as somebody else."""
+    def _number(self, what: str, number: int, floor: int, version: int) -> None:
+        if word(version) < floor:
+            self._wrong(STALE, what, number, word(version), floor)
+
+    def booking(self) -> Look:
+        """What is private. Now and then it is asked for as somebody else."""
         number = self.dice.choice(BOOKINGS)
-        floor = self.oracle.floor(number)
         if self.dice.random() < 0.01:
             self._as_another(number)
-        owner, version = self.queries.booking(number)
+        floor = self.oracle.floor(number)
+        return self.queries.booking, (number,), partial(self._booking, number, floor)
+
+    def _booking(self, number: int, floor: int, value: tuple[int, int]) -> None:
+        """Its owner's, and not old."""
+        owner, version = value
         if owner != number:
             self.setting.wrong(FOREIGN, what="booking", row=number, owner=owner)
-        elif word(version) < floor:
-            self._wrong(STALE, "booking", number, word(version), floor)
-        return 1
+        else:
+            self._number("booking", number, floor, version)
 
     def _as_another(self, number: int) -> None:
         try:
@@ -105,7 +125,7 @@ class Reader:
 
 
 #: How often each kind is drawn.
-_DRAWN: tuple[tuple[Callable[[Reader], int], str, int], ...] = (
+_DRAWN: tuple[tuple[Callable[[Reader], Look], str, int], ...] = (
     (Reader.flight, "flight", 10),
     (Reader.board, "board", 6),
     (Reader.many, "many", 2),
@@ -115,27 +135,65 @@ _DRAWN: tuple[tuple[Callable[[Reader], int], str, int], ...] = (
 
 
 def read(setting: Setting, number: int) -> None:
-    """A reader process: some threads, until the run stops."""
+    """A reader process, until the run stops."""
     queries = declare(setting, connect(setting))
     slots = range(number * setting.threads, (number + 1) * setting.threads)
-    with ThreadPoolExecutor(setting.threads) as threads:
-        list(threads.map(lambda slot: _read(setting, queries, slot), slots))
+    if number == 0:
+        asyncio.run(_read_in_tasks(setting, queries, slots))
+    else:
+        with ThreadPoolExecutor(setting.threads) as threads:
+            list(threads.map(lambda slot: _read(setting, queries, slot), slots))
     queries.namespace.close()
 
 
-def _read(setting: Setting, queries: Queries, slot: int) -> None:
-    dice = setting.dice("reader", slot)
-    reader = Reader(setting, queries, dice)
-    counts, errors = reader.oracle.counts[slot], KINDS.index("errors")
-    kinds = [(act, KINDS.index(kind)) for act, kind, _ in _DRAWN]
+def _drawn(reader: Reader) -> Iterator[tuple[Look, int]]:
+    """Reads to be made, and where they are counted, until the run stops."""
+    kinds = [(prepare, KINDS.index(kind)) for prepare, kind, _ in _DRAWN]
     weights = list(itertools.accumulate(weight for *_, weight in _DRAWN))
-    told = 0
     while not reader.oracle.stopped:
-        for act, column in dice.choices(kinds, cum_weights=weights, k=50):
-            try:
-                counts[column] += act(reader)
-            except (ReadError, ServerError) as exc:
-                counts[errors] += 1
-                told += 1
-                if told <= _MOST_SAID:
-                    log.warning("reader %d: %s: %s", slot, type(exc).__name__, exc)
+        for prepare, column in reader.dice.choices(kinds, cum_weights=weights, k=50):
+            yield prepare(reader), column
+
+
+def _read(setting: Setting, queries: Queries, slot: int) -> None:
+    reader = Reader(setting, queries, setting.dice("reader", slot))
+    counts = reader.oracle.counts[slot]
+    for (query, params, judge), column in _drawn(reader):
+        try:
+            if type(params) is list:
+                judge(query.get_many(params))
+                counts[column] += len(params)
+            else:
+                judge(query(*params))
+                counts[column] += 1
+        except (ReadError, ServerError) as exc:
+            _failed(counts, slot, exc)
+
+
+async def _read_in_tasks(setting: Setting, queries: Queries, slots: range) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for slot in slots:
+            tasks.create_task(_aread(setting, queries, slot))
+
+
+async def _aread(setting: Setting, queries: Queries, slot: int) -> None:
+    reader = Reader(setting, queries, setting.dice("reader", slot))
+    counts = reader.oracle.counts[slot]
+    for (query, params, judge), column in _drawn(reader):
+        try:
+            if type(params) is list:
+                judge(await query.aget_many(params))
+                counts[column] += len(params)
+            else:
+                judge(await query.aget(*params))
+                counts[column] += 1
+        except (ReadError, ServerError) as exc:
+            _failed(counts, slot, exc)
+
+
+def _failed(counts: memoryview, slot: int, error: Exception) -> None:
+    """Count a read that failed, and say of the first ones why."""
+    column = KINDS.index("errors")
+    counts[column] += 1
+    if counts[column] <= _MOST_SAID:
+        log.warning("reader %d: %s: %s", slot, type(error).__name__, error)
