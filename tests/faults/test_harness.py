@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(pg_url: str, *arguments: str) -> tuple[int, str]:
     """One run on a database of the test's; its exit code, and what it says."""
-    asked = ["--database", pg_url, "--readers", "2", "--pace", "0.05", *arguments]
+    asked = ["--database", pg_url, "--readers", "2", "--threads", "3", "--pace", "0.05", *arguments]
     with python("-m", "tests.faults.harness", *asked, cwd=ROOT, name="harness") as child:
         return child.wait(150), child.output()
 
@@ -30,13 +30,13 @@ def test_nothing_wrong_is_read_whatever_is_killed(pg_url: str) -> None:
     assert reads is not None, said
     assert writes is not None, said
     # However slow the machine: enough of both that they have met.
-    assert int(reads[1].replace(",", "")) > 300, said
-    assert int(writes[1].replace(",", "")) > 10, said
+    assert int(reads[1].replace(",", "")) > 50, said
+    assert int(writes[1].replace(",", "")) > 3, said
 
 
 def test_a_part_taken_out_is_seen(pg_url: str) -> None:
-    """Invalidating before the COMMIT, as without the outbox one would, the same run reads old rows."""
-    code, said = run(pg_url, "--reads", "10000000", "--limit", "100", "--without", "put-off")
+    """Where readers do not look whose value is under their key, the same run reads another's."""
+    code, said = run(pg_url, "--reads", "10000000", "--limit", "100", "--without", "owner")
 
     assert code == 0, said
-    assert "caught by promise 1: an old row" in said
+    assert "caught by promise 5: another's value" in said
