@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Engine, String, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -130,6 +130,7 @@ def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
         **settings,
     )  # fmt: skip
     rows = _loading(setting, engine)
+    consistency: Literal["eventual", "strict"] = "eventual" if setting.without == "strict" else "strict"
     options: dict[str, Any] = {"ttl": 2, "grace": 2, "version": "1", "wait": 20}
 
     @races.cached(name="flight", depends_on={Flight: {"id": "number"}}, **options)
@@ -150,7 +151,7 @@ def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
         owner, version = rows(select(Booking.user_id, Booking.version).where(Booking.user_id == user_id))[0]
         return owner, version
 
-    @races.cached(name="seat", depends_on={Seat: {"id": "number"}}, **options)
+    @races.cached(name="seat", depends_on={Seat: {"id": "number"}}, consistency=consistency, **options)
     def seat(number: int) -> int:
         return int(rows(select(Seat.version).where(Seat.id == number))[0][0])
 
