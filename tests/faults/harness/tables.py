@@ -13,10 +13,14 @@ from sqlalchemy.pool import QueuePool
 
 from tests.faults.harness.oracle import BOOKINGS, CARRIERS, FLIGHTS, GATES, SEATS, word
 from tests.faults.harness.setting import Setting
-from warmer import Query, Warmer
+from warmer import Query, Warmer, triggers
 from warmer.outbox import schema
+from warmer.triggers.tables import wanted
 
-__all__ = ["Booking", "Flight", "Gate", "Model", "Queries", "Seat", "connect", "declare", "prepare", "truth"]
+__all__ = [
+    "Booking", "Flight", "Gate", "Model", "Queries", "Seat", "connect", "declare", "prepare", "truth",
+    "watch_strangers",
+]  # fmt: skip
 
 
 class Model(DeclarativeBase):
@@ -105,6 +109,12 @@ def truth(session: Session) -> dict[int, int]:
     return words | {
         number: word(version) for number, version in session.execute(select(Seat.id, Seat.version))
     }
+
+
+def watch_strangers(queries: Queries, engine: Engine) -> None:
+    """Triggers on the tables, for writers that never heard of Warmer."""
+    with engine.begin() as connection:
+        triggers.install(connection, queries.namespace, wanted(queries.namespace)[0])
 
 
 def _loading(setting: Setting, engine: Engine) -> Callable[[Any], list[Any]]:
