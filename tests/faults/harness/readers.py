@@ -14,24 +14,28 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Engine, select
+
 from tests.faults.harness.oracle import (
     BOOKINGS,
     CARRIERS,
     FLIGHTS,
     GATES,
     KINDS,
+    SEATS,
     carrier_of,
     said,
     version_of,
     word,
 )
 from tests.faults.harness.setting import Setting
-from tests.faults.harness.tables import Queries, connect, declare
+from tests.faults.harness.tables import Queries, Seat, connect, declare
 from warmer import Query
 from warmer.errors import IdentityRefused, ReadError, ServerError
 
 #: The names of the assertions, as the report tells them.
 STALE, MISSING, FOREIGN = "promise 1: an old row", "promise 1: a row is missing", "promise 5: another's value"
+BEHIND = "strict: older than the database"
 _MOST_SAID = 20
 
 log = logging.getLogger(__name__)
@@ -44,7 +48,8 @@ Look = tuple[Query[Any, Any], Any, Callable[[Any], None]]
 class Reader:
     """One thread, or task, that reads."""
 
-    def __init__(self, setting: Setting, queries: Queries, dice: random.Random) -> None:
+    def __init__(self, setting: Setting, queries: Queries, engine: Engine, dice: random.Random) -> None:
+        self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.setting, self.queries, self.dice, self.oracle = setting, queries, dice, setting.oracle
 
     def flight(self) -> Look:
@@ -120,6 +125,19 @@ class Reader:
             return
         self.setting.wrong(FOREIGN, what="a read within identity() of another", row=number)
 
+    def strict(self) -> Look:
+        """All seats, after a look into the database."""
+        found = select(Seat.id, Seat.version).order_by(Seat.id)
+        with self.engine.connect() as connection:
+            shown = [version for _, version in connection.execute(found)]
+        return self.queries.seat, [(number,) for number in SEATS], partial(self._strict, shown)
+
+    def _strict(self, shown: Sequence[int], versions: Sequence[int]) -> None:
+        """Whatever the database has shown, the cache shows."""
+        for number, least, version in zip(SEATS, shown, versions, strict=True):
+            if version < least:
+                self._wrong(BEHIND, "seat", number, word(version), word(least))
+
     def _wrong(self, assertion: str, what: str, row: int, found: int, floor: int) -> None:
         self.setting.wrong(assertion, what=what, row=row, read=said(found), promised=said(floor))
 
@@ -131,18 +149,20 @@ _DRAWN: tuple[tuple[Callable[[Reader], Look], str, int], ...] = (
     (Reader.many, "many", 2),
     (Reader.gate, "gate", 3),
     (Reader.booking, "booking", 3),
+    (Reader.strict, "strict", 1),
 )
 
 
 def read(setting: Setting, number: int) -> None:
     """A reader process, until the run stops."""
-    queries = declare(setting, connect(setting))
+    engine = connect(setting)
+    queries = declare(setting, engine)
     slots = range(number * setting.threads, (number + 1) * setting.threads)
     if number == 0:
-        asyncio.run(_read_in_tasks(setting, queries, slots))
+        asyncio.run(_read_in_tasks(setting, queries, engine, slots))
     else:
         with ThreadPoolExecutor(setting.threads) as threads:
-            list(threads.map(lambda slot: _read(setting, queries, slot), slots))
+            list(threads.map(lambda slot: _read(setting, queries, engine, slot), slots))
     queries.namespace.close()
 
 
@@ -155,8 +175,8 @@ def _drawn(reader: Reader) -> Iterator[tuple[Look, int]]:
             yield prepare(reader), column
 
 
-def _read(setting: Setting, queries: Queries, slot: int) -> None:
-    reader = Reader(setting, queries, setting.dice("reader", slot))
+def _read(setting: Setting, queries: Queries, engine: Engine, slot: int) -> None:
+    reader = Reader(setting, queries, engine, setting.dice("reader", slot))
     counts = reader.oracle.counts[slot]
     for (query, params, judge), column in _drawn(reader):
         try:
@@ -170,14 +190,14 @@ def _read(setting: Setting, queries: Queries, slot: int) -> None:
             _failed(counts, slot, exc)
 
 
-async def _read_in_tasks(setting: Setting, queries: Queries, slots: range) -> None:
+async def _read_in_tasks(setting: Setting, queries: Queries, engine: Engine, slots: range) -> None:
     async with asyncio.TaskGroup() as tasks:
         for slot in slots:
-            tasks.create_task(_aread(setting, queries, slot))
+            tasks.create_task(_aread(setting, queries, engine, slot))
 
 
-async def _aread(setting: Setting, queries: Queries, slot: int) -> None:
-    reader = Reader(setting, queries, setting.dice("reader", slot))
+async def _aread(setting: Setting, queries: Queries, engine: Engine, slot: int) -> None:
+    reader = Reader(setting, queries, engine, setting.dice("reader", slot))
     counts = reader.oracle.counts[slot]
     for (query, params, judge), column in _drawn(reader):
         try:

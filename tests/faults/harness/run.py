@@ -10,7 +10,7 @@ from tests.faults.harness.children import CRASHED, children
 from tests.faults.harness.disturbing import Disturbing
 from tests.faults.harness.outbox import Watch, compare
 from tests.faults.harness.setting import WINDOWS, Setting
-from tests.faults.harness.tables import connect, declare, prepare
+from tests.faults.harness.tables import connect, declare, prepare, watch_strangers
 from warmer.testing import ValkeyServer
 
 _STEP_S = 0.1
@@ -80,6 +80,8 @@ def run(setting: Setting, server: ValkeyServer, reads: int, limit_s: float, *, u
     prepare(setting)
     oracle, watch = setting.oracle, Watch(setting)
     queries = declare(setting, connect(setting), reader_refresh="never")
+    if setting.without != "triggers":
+        watch_strangers(queries, connect(setting))
     began = time.monotonic()
     with children(setting) as family:
         disturbing = Disturbing(family, server, queries, setting.dice("disturbing"))

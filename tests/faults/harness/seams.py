@@ -85,6 +85,10 @@ def without_putting_off() -> None:
     invalidation.put_off = lambda *_: False  # type: ignore[attr-defined]
 
 
+def without_declaring() -> None:
+    """Nothing to do here: the run itself declares the query as eventual, or installs no triggers."""
+
+
 SEAMS: dict[str, Callable[[], None]] = OF_SCRIPTS | {
     "outbox": without_outbox,
     "relay": without_relay,
@@ -92,4 +96,6 @@ SEAMS: dict[str, Callable[[], None]] = OF_SCRIPTS | {
     "owner": without_owner,
     "life": without_life,
     "put-off": without_putting_off,
+    "strict": without_declaring,
+    "triggers": without_declaring,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Engine, String, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -13,10 +13,14 @@ from sqlalchemy.pool import QueuePool
 
 from tests.faults.harness.oracle import BOOKINGS, CARRIERS, FLIGHTS, GATES, SEATS, word
 from tests.faults.harness.setting import Setting
-from warmer import Query, Warmer
+from warmer import Query, Warmer, triggers
 from warmer.outbox import schema
+from warmer.triggers.tables import wanted
 
-__all__ = ["Booking", "Flight", "Gate", "Model", "Queries", "Seat", "connect", "declare", "prepare", "truth"]
+__all__ = [
+    "Booking", "Flight", "Gate", "Model", "Queries", "Seat", "connect", "declare", "prepare", "truth",
+    "watch_strangers",
+]  # fmt: skip
 
 
 class Model(DeclarativeBase):
@@ -107,6 +111,12 @@ def truth(session: Session) -> dict[int, int]:
     }
 
 
+def watch_strangers(queries: Queries, engine: Engine) -> None:
+    """Triggers on the tables, for writers that never heard of Warmer."""
+    with engine.begin() as connection:
+        triggers.install(connection, queries.namespace, wanted(queries.namespace)[0])
+
+
 def _loading(setting: Setting, engine: Engine) -> Callable[[Any], list[Any]]:
     """What gives a load the rows of a statement, with a pause on either side."""
     dice = setting.dice("loads")
@@ -130,6 +140,7 @@ def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
         **settings,
     )  # fmt: skip
     rows = _loading(setting, engine)
+    consistency: Literal["eventual", "strict"] = "eventual" if setting.without == "strict" else "strict"
     options: dict[str, Any] = {"ttl": 2, "grace": 2, "version": "1", "wait": 20}
 
     @races.cached(name="flight", depends_on={Flight: {"id": "number"}}, **options)
@@ -150,7 +161,7 @@ def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
         owner, version = rows(select(Booking.user_id, Booking.version).where(Booking.user_id == user_id))[0]
         return owner, version
 
-    @races.cached(name="seat", depends_on={Seat: {"id": "number"}}, **options)
+    @races.cached(name="seat", depends_on={Seat: {"id": "number"}}, consistency=consistency, **options)
     def seat(number: int) -> int:
         return int(rows(select(Seat.version).where(Seat.id == number))[0][0])
 

@@ -180,6 +180,19 @@ def recorded(writer: Writer, written: Written) -> bool:
     return made.apply()
 
 
+def by_a_stranger(writer: Writer, written: Written) -> bool:
+    """SQL of a program that never heard of Warmer: what its trigger tells is promised once it is applied."""
+    carrier, more = writer.dice.choice(CARRIERS), writer.dice.choice(CARRIERS)
+    change = text(
+        "UPDATE flights SET version = version + 1, carrier = :more "
+        "WHERE carrier = :carrier AND id % 3 = :part RETURNING id, version, carrier"
+    )
+    with writer.plain.begin() as connection:
+        told = {"carrier": carrier, "more": more, "part": writer.dice.randrange(3)}
+        writer.begin(connection.execute(change, told), written)
+    return False
+
+
 def before_its_commit(writer: Writer, written: Written) -> None:
     """Invalidates by hand inside the transaction: too early, were it not put off until the COMMIT."""
     number = writer.dice.choice(GATES)
@@ -243,7 +256,8 @@ def of_a_seat(writer: Writer, written: Written) -> None:
 #: How often each kind is drawn.
 _DRAWN: tuple[tuple[Callable[[Writer, Written], bool | None], int], ...] = (
     (by_orm, 4), (moved, 6), (in_bulk, 2), (by_core, 3), (replaced, 2), (as_text, 1), (with_savepoint, 2),
-    (recorded, 2), (before_its_commit, 4), (of_a_user, 3), (put, 4), (put_inside, 4), (of_a_seat, 3),
+    (recorded, 2), (by_a_stranger, 2), (before_its_commit, 4), (of_a_user, 3), (put, 4), (put_inside, 4),
+    (of_a_seat, 3),
 )  # fmt: skip
 
 
