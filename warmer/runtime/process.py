@@ -80,8 +80,7 @@ class Runtime:
         self.store = Store(namespace, settings)
         self.shapes, self.strict = Shapes(self.store), Strict(self.store)
         self.around_load: Callable[[], Any] | None = settings.around_load
-        self.load_loop = LoadLoop()
-        self.counts = Counts()
+        self.load_loop, self.counts = LoadLoop(), Counts()
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)
         self.heartbeat, self.naming = Heartbeat(self.store), Naming(self._announce)

@@ -30,6 +30,8 @@ log = logging.getLogger("warmer")
 KNOWN_S = 5.0
 #: A barrier that is up for longer may have been left by a writer that died.
 LEFT_S = 3.0
+#: A query that is not in force by then is told of, and again as often.
+LATE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Strict:
         self._known: dict[str, tuple[RowShape, ...]] = {}
         self._by_table: dict[str, tuple[RowShape, ...]] = {}
         self._unregistered: set[str] = set()
-        self._fetched_at = float("-inf")
+        self._fetched_at = self._warned_at = float("-inf")
         #: Whether this process writes, and so has to know of others' strict queries.
         self.writes = False
         self.on_trouble: Callable[[], None] = lambda: None
@@ -157,6 +159,19 @@ class Strict:
             self.fetch()
         if lost or survey.waiting or survey.is_left():
             self.on_trouble()
+        self._warn(survey)
+
+    def _warn(self, survey: Survey) -> None:
+        """Say now and then that queries of this process are still loaded past the cache."""
+        late = {name for name, age_us in survey.waiting.items() if age_us > LATE_S * 1e6} & self._own.keys()
+        if late and time.monotonic() > self._warned_at + LATE_S:
+            self._warned_at = time.monotonic()
+            log.warning(
+                "strict queries are not in force after %g s, and so not cached: %s. Is there a process that "
+                "knows their database (a scheduler, `track`), or a transaction that is open for so long?",
+                LATE_S,
+                ", ".join(sorted(name[len("!q:") :].partition("#")[0] for name in late)),
+            )
 
     def survey(self) -> Survey:
         """What is not in force, and the barriers that are up. Raises ServerError."""

@@ -408,6 +408,24 @@ def test_a_new_strict_query_is_not_in_force_at_once(made: Tracked, clock: Clock)
     assert len(seen) == 4
 
 
+def test_a_query_that_does_not_come_into_force_is_told_of(
+    namespace: str, redis_url: str, warmer_clock: Callable[..., Clock], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a process that knows the database it is right, but never cached: the log says so."""
+    flights = Warmer(f"{namespace}-alone", redis_url=redis_url)
+
+    @flights.cached(ttl=60, name="alone", depends_on={"flights": ()}, consistency="strict")
+    def alone(n: int) -> int:
+        return n
+
+    clock = warmer_clock(flights)
+    assert [alone(1), alone(1)] == [1, 1]
+    clock.advance(61)
+    assert alone.bind(1).entry() is None
+    flights.close()
+    assert "alone" in next(message for message in caplog.messages if "not in force" in message)
+
+
 def test_a_transaction_that_is_open_keeps_a_new_one_out_of_force(made: Tracked, clock: Clock) -> None:
     """Its writer may not have known of the query: what it commits has barred nothing."""
 
