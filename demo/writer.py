@@ -1,9 +1,9 @@
 """The writing process: `python -m demo.writer CONFIG`. Reports the real delays of the day's flights, one by
 one.
 
-Each report is SQL in a transaction, then the invalidation of what shows the flight: `tasks.desk`, unchanged.
-When that has returned, the change is counted in the ledger, and the stamps of the invalidation are fetched
-from the server: they are the proof that a read waited because of it.
+Each report is rows written in a tracked transaction, whose commit drops what shows the flight: `tasks.desk`,
+unchanged. When that has returned, the change is counted in the ledger, and the stamps of the invalidation
+are fetched from the server: they are the proof that a read waited because of it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from demo.messages import Batch, Delay, Errand, Out, Write
 from tasks import desk, flights
 from warmer import Handle
 from warmer.core.keyspace import keyspace
+from warmer.core.names import tag_name
 
 __all__ = ["Config", "evenly", "main"]
 
@@ -69,7 +70,7 @@ class Writer:
         changed = entries.touched(self._population, report)
         for entry in changed:
             self._ledger.confirm(entry)
-        stamps = {entry: self._stamps.newest(entry) for entry in changed}
+        stamps = {entry: self._stamps.newest(entry, delay.flight_id) for entry in changed}
         return Write(began - begins_at, took_s, delay.flight, delay.delay_min, stamps)
 
 
@@ -84,10 +85,13 @@ class Stamps:
             names = flights.readings[one.query].names_of(one.params, one.entry_key).all()
             self._places.append((keyspace(flights.namespace, one.entry_key.shard).fence, names))
 
-    def newest(self, entry: int) -> int:
-        """The newest stamp under any name of the entry, in the server's microseconds; 0 if there is none."""
+    def newest(self, entry: int, flight_id: int) -> int:
+        """The newest stamp under any name of the entry, in the server's microseconds; 0 if there is none.
+
+        flight_id: a flight that shows in it: lists of flights are tagged with them.
+        """
         fence, names = self._places[entry]
-        stamps: Any = self._client.zmscore(fence, list(names))
+        stamps: Any = self._client.zmscore(fence, [*names, tag_name(f"flight:{flight_id}")])
         return int(max((stamp for stamp in stamps if stamp is not None), default=0))
 
 

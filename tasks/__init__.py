@@ -11,7 +11,7 @@ nobody reads any more), is in ``warmer/``; ``warmer plans`` lists those jobs bes
     delays       weather against delay; the worst days of the year
     planes       what a plane has flown
     watching     somebody's own list of flights (private)
-    desk         the writing side: a delay is reported, and what it touches is invalidated
+    desk         the writing side: a delay is reported, and what shows it drops by itself
     models, db, dataset, load, freshness, today      tables, database, data, how fresh, which day it is
 """
 

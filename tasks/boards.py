@@ -34,8 +34,7 @@ class Departure:
     ttl=fresh_for(60),
     name="boards.departures",
     version="1",
-    depends_on={Flight: ("origin", "day")},
-    tags=("day:{day}",),
+    depends_on={Flight: ("origin", "day"), Airline: (), Airport: ()},
     resources={"session": read_session},
 )
 def departures(session: Session, origin: str, day: date) -> list[Departure]:

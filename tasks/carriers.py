@@ -57,7 +57,6 @@ class CarrierDelays:
     name="carriers.delays",
     version="1",
     depends_on={Flight: ("carrier", "month")},
-    tags=("month:{month}",),
     resources={"session": read_session},
     wait=SLOW_WAIT_S,
 )
@@ -141,8 +140,7 @@ class Punctuality:
     ttl=fresh_for(1800),
     name="carriers.punctuality",
     version="1",
-    depends_on={Flight: ("origin", "month")},
-    tags=("month:{month}",),
+    depends_on={Flight: ("origin", "month"), Airline: ()},
     resources={"session": read_session},
     wait=SLOW_WAIT_S,
 )

@@ -2,7 +2,8 @@
 
 Importing this module connects to nothing: an engine is made by the first session of a process, and a
 forked child makes its own (a connection used on both sides of a fork corrupts both).
-Readers get sessions that cannot write; what writes (``tasks.desk``) asks for that by name.
+Readers get sessions that cannot write; what writes (``tasks.desk``) asks for that by name, and is tracked:
+its commits drop what shows the rows that they change.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tasks import flights
+
 __all__ = [
     "FlightsNotLoaded",
+    "WriteSession",
     "close",
     "database_url",
     "engine",
@@ -96,9 +101,20 @@ def read_session() -> Session:
     return Session(engine())
 
 
-def write_session() -> Session:
-    """A session that may write. Raises FlightsNotLoaded when the SQLite file is missing."""
-    return Session(engine(writing=True))
+class WriteSession(Session):
+    """A session that may write. Whatever is written through one reaches the cache by itself."""
+
+    def get_bind(self, *_: Any, **__: Any) -> Engine:
+        """This process's engine for writing. Raises FlightsNotLoaded when the SQLite file is missing."""
+        return engine(writing=True)
+
+
+flights.track(WriteSession)
+
+
+def write_session() -> WriteSession:
+    """A session that may write."""
+    return WriteSession()
 
 
 def close() -> None:

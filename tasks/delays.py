@@ -51,7 +51,6 @@ _BANDS = ("low visibility", "strong wind", "rain", "fair", "unknown")
     name="delays.weather",
     version="1",
     depends_on={Flight: ("origin", "month"), Weather: ("origin",)},
-    tags=("month:{month}",),
     resources={"session": read_session},
     wait=SLOW_WAIT_S,
 )
@@ -147,7 +146,6 @@ class WorstDays:
     name="delays.worst_days",
     version="1",
     depends_on={Flight: ("origin",)},
-    tags=("year-of:{origin}",),
     resources={"session": read_session},
     wait=SLOW_WAIT_S,
 )

@@ -22,6 +22,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from tasks import dataset
 from tasks.db import database_url, sqlite_file
 from tasks.models import Airline, Airport, Base, Flight, Plane, Weather
+from warmer.outbox import schema
 
 __all__ = ["Loaded", "load", "main"]
 
@@ -54,6 +55,8 @@ class Loaded:
 def load(url: URL | None = None, progress: Progress = lambda table, rows: None) -> Loaded:
     """Puts the flights into the database of ``url`` (by default that of ``tasks.db``), unless they are there.
 
+    Creates the outbox beside them, where that is not there yet.
+
     ``progress(table, rows)`` is called every few thousand rows with the number of new ones.
     Raises dataset.DatasetMissing when the data is not installed.
     """
@@ -61,7 +64,18 @@ def load(url: URL | None = None, progress: Progress = lambda table, rows: None) 
     target = url if url is not None else database_url()
     file = sqlite_file(target)
     rows = _load_sqlite(file, progress) if file is not None else _load_postgres(target, progress)
+    _create_outbox(target)
     return Loaded(rows, time.perf_counter() - began, already_there=rows == 0)
+
+
+def _create_outbox(url: URL) -> None:
+    """The table that what ``tasks.db`` writes puts its changes into, as `warmer db create` makes it."""
+    made = create_engine(url)
+    try:
+        with made.begin() as connection:
+            schema.create(connection)
+    finally:
+        made.dispose()
 
 
 def _load_sqlite(file: Path, progress: Progress) -> int:

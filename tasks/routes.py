@@ -41,8 +41,7 @@ class BusiestRoutes:
     ttl=fresh_for(3600),
     name="routes.busiest",
     version="1",
-    depends_on={Flight: ("month",)},
-    tags=("month:{month}",),
+    depends_on={Flight: ("month",), Airport: ()},
     resources={"session": read_session},
     wait=SLOW_WAIT_S,
 )

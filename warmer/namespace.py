@@ -325,11 +325,14 @@ class Warmer:
     # -- in a load, and around reads
 
     def tag(self, *tags: str) -> None:
-        """Inside a load: the value stands under these tags, too."""
+        """Inside a load: the value stands under these tags, too.
+
+        Where a query's function runs outside of one (`query.fn`, a test's `bypass`), no value is stored, and
+        this does nothing.
+        """
         mode = past.get()
-        if mode is None or not mode.loading:
-            raise InvalidOption("tag", "call", "outside of a load", "made inside a query's function")
-        mode.found.update(tag_name(tag) for tag in tags)
+        if mode is not None:
+            mode.found.update(tag_name(tag) for tag in tags)
 
     @contextlib.contextmanager
     def identity(self, **owner: Any) -> Iterator[None]:

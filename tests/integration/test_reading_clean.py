@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from warmer import LoadFailed, Warmer
-from warmer.errors import InvalidOption
+from warmer.testing import bypass
 
 request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="nobody's")
 ambient = threading.local()
@@ -304,10 +304,18 @@ def test_a_load_may_add_tags(flights: Warmer) -> None:
     assert flights.invalidate_tags("carrier:AA") == 0
 
 
-def test_a_tag_outside_of_a_load_is_an_error(flights: Warmer) -> None:
-    """There is nothing that it could stand on."""
-    with pytest.raises(InvalidOption, match="inside a query's function"):
-        flights.tag("month:3")
+def test_a_function_that_adds_tags_runs_outside_of_a_load_too(flights: Warmer) -> None:
+    """Uncached, and under bypass, there is no value for them to stand on."""
+
+    @flights.cached(ttl=60, name="history")
+    def history(plane: str) -> str:
+        flights.tag("carrier:UA")
+        return plane
+
+    assert history.fn("N123") == "N123"
+    with bypass():
+        assert history("N123") == "N123"
+    assert flights.invalidate_tags("carrier:UA") == 0
 
 
 def test_the_function_itself_is_there(flights: Warmer) -> None:

@@ -60,6 +60,9 @@ def _tell_query(query: QueryAudit) -> None:
     console.print(f"  declared: {', '.join(declared) or '-'}", soft_wrap=True)
     loads = counted(query.observed.loads, "load", "loads")
     console.print(f"  read, by {loads}: {', '.join(read) or '-'}", soft_wrap=True)
+    if query.observed.tags:
+        tags = ", ".join(f"{family}:..." for family in query.observed.tags)
+        console.print(f"  tags of its loads' own: {tags}", soft_wrap=True)
     for failure in query.observed.failures[:3]:
         console.print(f"  a load gave nothing to go by: {one_line(failure)}", style="yellow", soft_wrap=True)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from warmer.core.names import tag_name
 from warmer.found.evidence import Evidence, gather, has_members
 from warmer.found.listening import listen
-from warmer.found.observing import Observed, observe
+from warmer.found.observing import Observed, family, observe
 from warmer.reading import Reading
 from warmer.runtime.process import Runtime
+
+#: Tags of one family of which it is asked whether an entry stands under them.
+_LOOKED_UP: Final = 20
 
 Kind = Literal[
     "not_declared", "declared_too_narrow", "text", "never_invalidated", "tag_never_invalidated",
@@ -57,23 +60,23 @@ def audit(
     """Hold each query's declaration against some of its loads and against the fence. Raises ServerError."""
     listen()
     evidence = gather(runtime.store)
-    audits, gaps = [], list[Gap]()
+    audits, gaps, tags = [], list[Gap](), set[str]()
     for reading in readings:
         observed = observe(runtime, reading, samples, dice)
         audits.append(_told(reading, observed))
         gaps += unread(reading, observed)
-        gaps += uninvalidated(reading, evidence)
+        gaps += uninvalidated(reading, evidence, observed.tags)
         gaps += left_out(runtime, reading, evidence)
-    for tag in sorted(evidence.tags):
-        known = any(_pattern(tag_of).fullmatch(tag) for r in readings for tag_of in r.dependencies.tags)
-        if not known and not has_members(runtime.store, tag_name(tag)):
-            told = f"the tag {tag!r} was invalidated: no query declares it, and no entry stands under it"
-            gaps.append(Gap("matches_nothing", "", told))
+        tags.update(observed.tags)
+    gaps += unmatched_tags(runtime, readings, evidence, tags)
     return AuditReport(tuple(audits), tuple(gaps))
 
 
 def unread(reading: Reading[Any], observed: Observed) -> Iterator[Gap]:
-    """Tables that are read but not depended on, or not in the way they are read."""
+    """Tables that are read but not depended on, or not in the way they are read.
+
+    Where loads tag their values themselves, a table may stand behind these tags: nobody can tell.
+    """
     dependencies = reading.dependencies
     yield from (Gap("text", reading.name, f"its loads run SQL text: {one}") for one in observed.unknown)
     if dependencies.auto:
@@ -81,6 +84,8 @@ def unread(reading: Reading[Any], observed: Observed) -> Iterator[Gap]:
     for table, ways in observed.tables.items():
         shapes = [shape for name, shape in dependencies.shapes if name == table]
         if table in dependencies.tables:
+            continue
+        if not shapes and (table in observed.inner or observed.tags):
             continue
         if not shapes:
             yield Gap("not_declared", reading.name, f"its loads read {table}, and it does not depend on it")
@@ -93,8 +98,11 @@ def unread(reading: Reading[Any], observed: Observed) -> Iterator[Gap]:
                 yield Gap("declared_too_narrow", reading.name, told)
 
 
-def uninvalidated(reading: Reading[Any], evidence: Evidence) -> Iterator[Gap]:
-    """Queries and tags that nothing has invalidated, as far as the fence goes back."""
+def uninvalidated(reading: Reading[Any], evidence: Evidence, tags: Iterable[str] = ()) -> Iterator[Gap]:
+    """Queries and tags that nothing has invalidated, as far as the fence goes back.
+
+    tags: of its loads' own, by family.
+    """
     dependencies, name = reading.dependencies, reading.name
     direct = name in evidence.queries or bool(evidence.entries.get(name))
     tables = {*dependencies.tables, *(table for table, _ in dependencies.shapes)}
@@ -102,9 +110,35 @@ def uninvalidated(reading: Reading[Any], evidence: Evidence) -> Iterator[Gap]:
     for tag in dependencies.tags:
         if tag not in hit:
             yield Gap("tag_never_invalidated", name, f"nobody has invalidated its tag {tag!r}")
-    if not direct and not hit and not tables & evidence.tables and dependencies.scope not in evidence.owners:
+    own = {one for one in tags if any(family(tag) == one for tag in evidence.tags)}
+    for one in sorted({*tags} - own):
+        told = f"its loads tag it {one + ':...'!r}, and nobody has invalidated such a tag"
+        yield Gap("tag_never_invalidated", name, told)
+    if (
+        not direct
+        and not hit
+        and not own
+        and not tables & evidence.tables
+        and dependencies.scope not in evidence.owners
+    ):
         told = "nothing has invalidated it: not by itself, nor by a tag, an owner or a table of its own"
         yield Gap("never_invalidated", name, told)
+
+
+def unmatched_tags(
+    runtime: Runtime, readings: Sequence[Reading[Any]], evidence: Evidence, own: Collection[str]
+) -> Iterator[Gap]:
+    """Tags that were invalidated, of families that no query has. own: those that loads gave themselves."""
+    patterns = [_pattern(tag) for reading in readings for tag in reading.dependencies.tags]
+    unknown: dict[str, list[str]] = {}
+    for tag in sorted(evidence.tags):
+        if family(tag) not in own and not any(pattern.fullmatch(tag) for pattern in patterns):
+            unknown.setdefault(family(tag), []).append(tag)
+    for tags in unknown.values():
+        if not any(has_members(runtime.store, tag_name(tag)) for tag in tags[:_LOOKED_UP]):
+            few = ", ".join(repr(tag) for tag in tags[:3]) + (", ..." if len(tags) > 3 else "")
+            told = f"tags were invalidated that no query declares and no entry stands under: {few}"
+            yield Gap("matches_nothing", "", told)
 
 
 def left_out(runtime: Runtime, reading: Reading[Any], evidence: Evidence) -> Iterator[Gap]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from warmer.core.names import is_tag, tag_of
+from warmer.core.tokens import unescape
 from warmer.errors import mask
 from warmer.found.naming import matched
 from warmer.found.reads import Reads
 from warmer.reading import Reading
-from warmer.runtime.loads import LoadThread, run_load
+from warmer.runtime.loads import Loaded, LoadThread, run_load
 from warmer.runtime.modes import past
 from warmer.runtime.process import Runtime
 from warmer.verify.sampling import Sample, Sampler
@@ -23,12 +26,16 @@ class Observed:
 
     tables: by table, each way in which its rows were chosen: the columns that equal a param, with that; {}
     for any row. unknown: statements of which nobody can tell what they read. failures: loads that failed.
+    inner: tables that cached queries inside them depend on, which counts for the outer value. tags: those
+    that they gave themselves (`flights.tag`), by what comes before the first ":".
     """
 
     loads: int = 0
     tables: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    inner: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
 
 
 def observe(runtime: Runtime, reading: Reading[Any], samples: int, dice: random.Random) -> Observed:
@@ -45,7 +52,7 @@ def observe(runtime: Runtime, reading: Reading[Any], samples: int, dice: random.
 
 
 def _load(runtime: Runtime, sample: Sample, observed: Observed) -> None:
-    reading, done = sample.reading, Future[Reads]()
+    reading, done = sample.reading, Future[Loaded]()
     params, timeout_s = reading.params(sample.args), reading.options.timeout_s
     reads = Reads()
 
@@ -57,8 +64,7 @@ def _load(runtime: Runtime, sample: Sample, observed: Observed) -> None:
 
     def work() -> None:
         try:
-            run_load(call, runtime.around_load, runtime.load_loop, timeout_s)
-            done.set_result(reads)
+            done.set_result(run_load(call, runtime.around_load, runtime.load_loop, timeout_s))
         except BaseException as error:  # noqa: BLE001 - whatever a user's function raises is told
             done.set_exception(error)
 
@@ -71,9 +77,23 @@ def _load(runtime: Runtime, sample: Sample, observed: Observed) -> None:
         observed.failures.append(mask(f"{type(error).__name__}: {error}", 300))
         return
     observed.loads += 1
+    _note_found(done.result().found, reading, observed)
     for read in reads.all():
         ways = observed.tables.setdefault(read.name, [])
         way = matched(reading.dependencies.types, params, read)
         if way not in ways:
             ways.append(way)
     observed.unknown = list(dict.fromkeys([*observed.unknown, *reads.unknown]))
+
+
+def family(tag: str) -> str:
+    """What tags of one kind have in common: all before the first ":", or the tag itself."""
+    return tag.partition(":")[0]
+
+
+def _note_found(found: Iterable[str], reading: Reading[Any], observed: Observed) -> None:
+    """What a load stands under beyond what its query declares."""
+    inner = {unescape(name[2:].partition(":")[0]) for name in found if name[:2] in ("t:", "c:", "a:")}
+    tags = {family(tag_of(name)) for name in found if is_tag(name)}
+    observed.inner = sorted({*observed.inner, *inner})
+    observed.tags = sorted({*observed.tags, *tags} - {family(tag) for tag in reading.dependencies.tags})

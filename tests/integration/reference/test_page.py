@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import update
 
-from tasks import db, desk, flights
+from tasks import desk, flights
 from tasks.boards import departures
-from tasks.models import Flight
 from tests.serving.varnish import VarnishServer
 from warmer.testing import python, wait_until
 
@@ -89,12 +89,14 @@ def test_a_commit_is_on_the_next_page_and_an_unchanged_refresh_is_on_none(
     assert (counts["commits_unchanged"], counts["purges"]) == (1, purges)
 
 
-def test_a_changed_refresh_is_on_the_next_page_soon(visitors: tuple[Browser, Browser]) -> None:
+def test_a_changed_refresh_is_on_the_next_page_soon(
+    visitors: tuple[Browser, Browser], own_flights_db: Path
+) -> None:
     """What was written past Warmer shows up with the next refresh, in browsers, too."""
     one, _ = visitors
     one.visit()
-    with db.write_session() as session, session.begin():
-        session.execute(update(Flight).where(Flight.id == FIRST).values(dep_delay_min=48))
+    with closing(sqlite3.connect(own_flights_db)) as connection, connection:
+        connection.execute("UPDATE flights SET dep_delay_min = 48 WHERE id = ?", (FIRST,))
     assert one.visit() == (304, "hit")
 
     departures.refresh(ORIGIN, DAY)
