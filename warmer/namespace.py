@@ -291,7 +291,14 @@ class Warmer:
         with self._lock:
             if self._tracker is None:
                 self._tracker = Tracker(self)
+            if self._runtime is not None:
+                self._runtime.outcomes.tracks = True
         track(self, self._tracker, target)
+
+    @property
+    def tracks(self) -> bool:
+        """Whether anything was given to `track` in this process."""
+        return self._tracker is not None
 
     def record(
         self,
@@ -355,6 +362,7 @@ class Warmer:
                 runtime = Runtime(self.namespace, self.settings)
                 for reading in self._readings.values():
                     runtime.shapes.declare(reading.dependencies.row_shapes())
+                runtime.outcomes.tracks = self.tracks
                 runtime.start()
                 self._runtime = runtime
             return self._runtime
