@@ -77,10 +77,9 @@ class Runtime:
 
     def __init__(self, namespace: str, settings: Settings) -> None:
         self.pid, self.settings = os.getpid(), settings
-        self.store = Store(namespace, settings)
+        self.store, self.load_loop = Store(namespace, settings), LoadLoop()
         self.shapes = Shapes(self.store)
         self.around_load: Callable[[], Any] | None = settings.around_load
-        self.load_loop = LoadLoop()
         self.counts = Counts()
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)
