@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from warmer.core.keyspace import keyspace
 from warmer.core.names import is_tag, tag_of
+from warmer.store.scripts import Argument, Call
 
 if TYPE_CHECKING:
     from warmer.core.changes import Changes, PartHit
@@ -69,11 +70,12 @@ class Outcomes:
         if not counts:
             return
         key = keyspace(self._store.namespace, 0).outcomes(_day(self._store.now_us()))
-        for what, outcome in counts.items():
-            self._store.command("HINCRBY", key, what, outcome.made)
-            if outcome.dropped:
-                self._store.command("HINCRBY", key, what + _DROPPED, outcome.dropped)
-        self._store.command("EXPIRE", key, _KEPT_S)
+        told: list[list[Argument]] = [["HINCRBY", key, what, one.made] for what, one in counts.items()]
+        told += [
+            ["HINCRBY", key, what + _DROPPED, one.dropped] for what, one in counts.items() if one.dropped
+        ]
+        told.append(["EXPIRE", key, _KEPT_S])
+        self._store.scripts.run_all([Call("", b"", args) for args in told])
         if tracks:
             self._told_at, self._told_in = now, life
 
