@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from warmer.core.changes import Changes, EntryHit, PartHit
 from warmer.core.names import owner_name, query_name, tag_names
 from warmer.errors import InvalidOption, show
+from warmer.found import outcomes
 from warmer.outbox.applying import Applying
 from warmer.outbox.pending import put_off
 from warmer.store.replicas import await_replicas
@@ -38,6 +39,7 @@ def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, .
         removed = runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
     finally:
         runtime.near.drop((entry.key.encode(),))
+    runtime.outcomes.note([outcomes.entry_of(reading.name)], removed)
     runtime.purge([name])
     await_replicas(runtime.store, [name])
     return removed
@@ -57,14 +59,18 @@ def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str,
     part = PartHit(reading.name, reading.keys.version, len(reading.keys.names), places)
     if put_off(runtime.store.namespace, lambda changes: changes.parts.add(part)):
         return 0
-    return _invalidate_indexed(runtime, reading, Changes(parts={part}))
+    removed = _invalidate_indexed(runtime, reading, Changes(parts={part}))
+    runtime.outcomes.note([outcomes.part_of(part, reading.keys.defaults())], removed)
+    return removed
 
 
 def invalidate_query(runtime: Runtime, reading: Reading[Any]) -> int:
     """Every entry of a query, in every version."""
     if put_off(runtime.store.namespace, lambda changes: changes.queries.add(reading.name)):
         return 0
-    return _invalidate_indexed(runtime, reading, Changes(queries={reading.name}))
+    removed = _invalidate_indexed(runtime, reading, Changes(queries={reading.name}))
+    runtime.outcomes.note([outcomes.query_of(reading.name)], removed)
+    return removed
 
 
 def _invalidate_indexed(runtime: Runtime, reading: Reading[Any], changes: Changes) -> int:

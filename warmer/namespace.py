@@ -299,7 +299,14 @@ class Warmer:
         with self._lock:
             if self._tracker is None:
                 self._tracker = Tracker(self)
+            if self._runtime is not None:
+                self._runtime.outcomes.tracks = True
         track(self, self._tracker, target)
+
+    @property
+    def tracks(self) -> bool:
+        """Whether anything was given to `track` in this process."""
+        return self._tracker is not None
 
     def record(
         self,
@@ -364,6 +371,7 @@ class Warmer:
                 for reading in self._readings.values():
                     runtime.declare(reading.dependencies)
                 runtime.strict.on_trouble = self.outbox.attend_to_strict
+                runtime.outcomes.tracks = self.tracks
                 runtime.start()
                 self._runtime = runtime
             return self._runtime

@@ -133,7 +133,10 @@ def test_queries_and_plans_use_public_names_only() -> None:
     }
 
     assert foreign == []
-    assert {one for one in ours if one[1] != "warmer" or one[2] not in warmer.__all__} == set()
+    named = {one for one in ours if one[1] == "warmer" and one[2] in warmer.__all__}
+    # Whoever makes tables by themselves (Alembic, a loader) needs the outbox's.
+    named |= {one for one in ours if (one[1], one[2]) == ("warmer.outbox", "schema")}
+    assert ours - named == set()
 
 
 def test_queries_and_plans_have_a_docstring_for_those_on_call() -> None:

@@ -16,7 +16,7 @@ SCRIPTS = sorted((ROOT / "warmer" / "lua").glob("*.lua"))
 COLUMNS = ["pattern", "type", "TTL", "writer", "reader", "holds"]
 
 # What stands for each argument in docs/keys.md.
-PLACEHOLDERS = {"member": "<member>", "query": "<query>", "name": "<name>", "run_id": "<run>"}
+PLACEHOLDERS = {"member": "<member>", "query": "<query>", "name": "<name>", "run_id": "<run>", "day": "<day>"}
 
 # The type of a key that a Redis command works on, where its name tells.
 TYPED = {
@@ -92,7 +92,7 @@ def test_every_key_begins_with_the_root_of_its_shard() -> None:
     assert keyspace("flights", 7) is keys
     made = [getattr(keys, name) for name in FIXED]
     made += [keys.entry("q@1:a"), keys.index("q"), keys.versions("q"), keys.recent("q"), keys.members("t:q")]
-    made += [keys.run("q"), keys.run_seen("q"), keys.handoff("q@1:a")]
+    made += [keys.run("q"), keys.run_seen("q"), keys.handoff("q@1:a"), keys.outcomes(1)]
     assert all(key.startswith(keys.root) for key in made)
     assert len(set(made)) == len(made)
 

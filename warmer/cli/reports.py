@@ -34,18 +34,21 @@ _RUNS_SHOWN = 5
 def status(application: App = None, as_json: Json = False) -> None:
     """Show what is kept warm, due, failing and overloaded, and the last runs."""
     from warmer import runs
+    from warmer.found.keeping import unkept
     from warmer.store.report import status as read_status
 
     namespace = project(application)
     runtime = connected(namespace)
     found, recent = read_status(runtime.store, namespace.readings), runs.recent(runtime)
+    alone = unkept(namespace)
     if as_json:
-        print_json(
-            {"namespace": namespace.namespace, **asdict(found), "runs": [asdict(run) for run in recent]}
-        )
+        lists = {"runs": [asdict(run) for run in recent], "unkept": [asdict(one) for one in alone]}
+        print_json({"namespace": namespace.namespace, **asdict(found), **lists})
         return
     _show_server(namespace.namespace, found)
     _show_queries(found.queries)
+    for one in alone:
+        console.print(Text(one.told(), style="yellow"), soft_wrap=True)
     if recent:
         _show_runs(recent)
 

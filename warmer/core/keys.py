@@ -164,6 +164,15 @@ class KeyFactory:
             tokens[name] = self._kinds[place].encode(self._check(place, value))
         return tokens
 
+    def defaults(self) -> dict[int, str]:
+        """The canonical tokens of the params' defaults, by place."""
+        given = dict(enumerate(self.signature.parameters.values()))
+        return {
+            at: self.partial(**{one.name: one.default})[one.name]
+            for at, one in given.items()
+            if one.default is not one.empty
+        }
+
     def from_text(self, name: str, text: str) -> object:
         """The canonical value of a param that a person typed as `name=text`.
 

@@ -102,6 +102,10 @@ class ShardKeys:
         """The members that a run has queued."""
         return f"{self.root}run:{run_id}:seen"
 
+    def outcomes(self, day: int) -> str:
+        """What came of the invalidations of a day, counted from 1970."""
+        return f"{self.root}outcomes:{day}"
+
     def handoff(self, member: str) -> str:
         """A value whose commit was refused, for readers of other processes who began before its load."""
         return f"{self.root}handoff:{member}"

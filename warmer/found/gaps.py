@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Final, Literal
@@ -12,16 +12,22 @@ from typing import Any, Final, Literal
 from warmer.core.names import tag_name
 from warmer.found.evidence import Evidence, gather, has_members
 from warmer.found.listening import listen
-from warmer.found.observing import Observed, family, observe
+from warmer.found.observing import Observed, observe
+from warmer.found.outcomes import Outcome, entry_of, family, query_of, recorded
 from warmer.reading import Reading
 from warmer.runtime.process import Runtime
 
 #: Tags of one family of which it is asked whether an entry stands under them.
 _LOOKED_UP: Final = 20
 
+#: Whoever is invalidated may just not be cached at that moment: so many in a row are no chance.
+_FUTILE_FROM: Final = 10
+#: Transactions that change rows of which nobody has read the entries are nothing unusual.
+_FUTILE_CHANGES: Final = 200
+
 Kind = Literal[
     "not_declared", "declared_too_narrow", "text", "never_invalidated", "tag_never_invalidated",
-    "matches_nothing", "params_left_out",
+    "matches_nothing", "params_left_out", "drops_nothing",
 ]  # fmt: skip
 
 
@@ -59,14 +65,16 @@ def audit(
 ) -> AuditReport:
     """Hold each query's declaration against some of its loads and against the fence. Raises ServerError."""
     listen()
-    evidence = gather(runtime.store)
+    runtime.outcomes.flush()
+    evidence, outcomes = gather(runtime.store), recorded(runtime.store)
     audits, gaps, tags = [], list[Gap](), set[str]()
     for reading in readings:
         observed = observe(runtime, reading, samples, dice)
         audits.append(_told(reading, observed))
         gaps += unread(reading, observed)
         gaps += uninvalidated(reading, evidence, observed.tags)
-        gaps += left_out(runtime, reading, evidence)
+        gaps += left_out(runtime, reading, evidence, outcomes)
+        gaps += futile(runtime, reading, outcomes)
         tags.update(observed.tags)
     gaps += unmatched_tags(runtime, readings, evidence, tags)
     return AuditReport(tuple(audits), tuple(gaps))
@@ -141,20 +149,47 @@ def unmatched_tags(
             yield Gap("matches_nothing", "", told)
 
 
-def left_out(runtime: Runtime, reading: Reading[Any], evidence: Evidence) -> Iterator[Gap]:
-    """Params that every invalidation of an entry left at their default, while there are other entries."""
-    if reading.name in evidence.queries:
+def left_out(
+    runtime: Runtime, reading: Reading[Any], evidence: Evidence, outcomes: Mapping[str, Outcome]
+) -> Iterator[Gap]:
+    """Params that every invalidation, by entry or by part, left at their default, while there are others."""
+    ours = f"part:{reading.name}:"
+    parts = [set(what.removeprefix(ours).split(",")) for what in outcomes if what.startswith(ours)]
+    if reading.name in evidence.queries and (not parts or query_of(reading.name) in outcomes):
         return
     tails = [tail.split(",") for tail in evidence.entries.get(reading.name, ()) if not tail.startswith("#")]
-    for place, param in enumerate(reading.keys.signature.parameters.values()):
-        if not tails or param.default is param.empty:
+    for place, default in reading.keys.defaults().items():
+        if not tails and not parts:
             continue
-        default = reading.keys.partial(**{param.name: param.default})[param.name]
         if any(len(tail) != len(reading.keys.names) or tail[place] != default for tail in tails):
             continue
-        if _has_others(runtime, reading, place, default):
-            told = f"invalidations of its entries leave {param.name} at its default, and there are others"
+        if all(f"{place}=" in part for part in parts) and _has_others(runtime, reading, place, default):
+            param = reading.keys.names[place]
+            told = f"invalidations of its entries leave {param} at its default, and there are others"
             yield Gap("params_left_out", reading.name, told)
+
+
+def futile(runtime: Runtime, reading: Reading[Any], outcomes: Mapping[str, Outcome]) -> Iterator[Gap]:
+    """Kinds of invalidations of a query that never dropped anything, though it has entries."""
+    name, depends = reading.name, reading.dependencies
+    kinds = {entry_of(name): "of single entries", query_of(name): "of all of them"}
+    kinds |= {what: "by some of their params" for what in outcomes if what.startswith(f"part:{name}:")}
+    kinds |= {f"tag:{family(tag)}": f"by its tag {tag!r}" for tag in depends.tags}
+    if depends.scope is not None:
+        kinds[f"owner:{depends.scope}"] = f"by {depends.scope}"
+    tables = dict.fromkeys((*depends.tables, *(table for table, _ in depends.shapes)))
+    kinds |= {f"table:{table}": f"by changes of {table}" for table in tables}
+    for what, said in kinds.items():
+        outcome = outcomes.get(what, Outcome())
+        least = _FUTILE_CHANGES if what.startswith("table:") else _FUTILE_FROM
+        if outcome.made >= least and not outcome.dropped and _has_entries(runtime, name):
+            told = f"{outcome.made} invalidations {said} have dropped nothing, and it has entries"
+            yield Gap("drops_nothing", name, told)
+
+
+def _has_entries(runtime: Runtime, query: str) -> bool:
+    shards = range(runtime.store.settings.shards)
+    return any(page for shard in shards for page in runtime.store.indexed(shard, query))
 
 
 def _has_others(runtime: Runtime, reading: Reading[Any], place: int, default: str) -> bool:

@@ -12,6 +12,7 @@ from warmer.core.names import is_tag, tag_of
 from warmer.core.tokens import unescape
 from warmer.errors import mask
 from warmer.found.naming import matched
+from warmer.found.outcomes import family
 from warmer.found.reads import Reads
 from warmer.reading import Reading
 from warmer.runtime.loads import Loaded, LoadThread, run_load
@@ -84,11 +85,6 @@ def _load(runtime: Runtime, sample: Sample, observed: Observed) -> None:
         if way not in ways:
             ways.append(way)
     observed.unknown = list(dict.fromkeys([*observed.unknown, *reads.unknown]))
-
-
-def family(tag: str) -> str:
-    """What tags of one kind have in common: all before the first ":", or the tag itself."""
-    return tag.partition(":")[0]
 
 
 def _note_found(found: Iterable[str], reading: Reading[Any], observed: Observed) -> None:

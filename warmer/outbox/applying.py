@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from warmer.core.changes import Changes, EntryHit, Hits, PartHit, hits_of
 from warmer.core.names import is_owner
 from warmer.core.tokens import escape, unescape
+from warmer.found.outcomes import of_changes
 from warmer.outbox.since import Since
 from warmer.store.operations import CHUNK, FENCE_AGE_US, FENCE_NAMES, STAMPED, chunks
 from warmer.store.removing import Batch, remove_indexed, remove_listed
@@ -85,6 +86,7 @@ class Applying:
             raise
         self._runtime.near.doubt()
         self._runtime.counts.add("invalidations")
+        self._runtime.outcomes.note(of_changes(self._changes), self.removed)
         self._runtime.purge(self._names())
         return self.removed
 

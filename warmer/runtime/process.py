@@ -20,6 +20,7 @@ from warmer.core.keys import EntryKey
 from warmer.dependencies import Dependencies
 from warmer.errors import NamespaceClosed, RedisUnreachable, ServerError, TooManyConnections
 from warmer.found.naming import Naming
+from warmer.found.outcomes import Outcomes
 from warmer.near.near import Near
 from warmer.runtime.contract import Loadable, Outcome, Reader, finish
 from warmer.runtime.flights import Flight
@@ -84,7 +85,7 @@ class Runtime:
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)
         self.heartbeat, self.naming = Heartbeat(self.store), Naming(self._announce)
-        self.tallies = Tallies(self.store, self._shard_of)
+        self.tallies, self.outcomes = Tallies(self.store, self._shard_of), Outcomes(self.store)
         self.near = Near(
             self.store.connections, self.counts, self.tallies,
             settings.near_max_bytes, settings.near_max_entries,
@@ -111,6 +112,7 @@ class Runtime:
             [
                 (settings.lease / 3, self.heartbeat.beat),
                 (settings.tally_interval, self.tallies.flush),
+                (settings.tally_interval, self.outcomes.flush),
                 (RESYNC_EVERY_S, self.resync),
             ],
             self.incidents,
@@ -271,6 +273,7 @@ class Runtime:
             for lease in self.heartbeat.held():
                 self.store.release(lease)
             self.tallies.flush()
+            self.outcomes.flush()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
         self.load_loop.close()

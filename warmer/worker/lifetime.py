@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
 from warmer import project
 from warmer.errors import ConfigurationError, ProjectError
+from warmer.found import keeping
 
 if TYPE_CHECKING:
     from warmer.namespace import Warmer
@@ -41,8 +43,16 @@ def watch(app: Any, namespace: Warmer, *, hosted: bool) -> None:
             sys.stderr.write(told)
             raise SystemExit(1) from None
 
+    later: list[threading.Timer] = []
+
     def close(**_: object) -> None:
+        for timer in later:
+            timer.cancel()
         namespace.close()
+
+    def ready(sender: Any, **_: object) -> None:
+        if sender.app is app:
+            later.append(keeping.tell_later(namespace))
 
     def check(sender: Any, **_: object) -> None:
         if sender.app is app and not _takes_json(app):
@@ -53,6 +63,7 @@ def watch(app: Any, namespace: Warmer, *, hosted: bool) -> None:
         signals.worker_init.connect(check, weak=False)
     else:
         signals.import_modules.connect(load, sender=app, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
     signals.worker_process_shutdown.connect(close, weak=False)
     signals.worker_shutdown.connect(close, weak=False)
 
