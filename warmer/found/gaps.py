@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Literal
@@ -52,9 +52,16 @@ class AuditReport:
 
 
 def audit(
-    runtime: Runtime, readings: Sequence[Reading[Any]], samples: int, dice: random.Random
+    runtime: Runtime,
+    readings: Sequence[Reading[Any]],
+    samples: int,
+    dice: random.Random,
+    watched: Collection[str] = (),
 ) -> AuditReport:
-    """Hold each query's declaration against some of its loads and against the fence. Raises ServerError."""
+    """Hold each query's declaration against some of its loads and against the fence. Raises ServerError.
+
+    watched: tables of which triggers tell, whether or not anything has changed in them yet.
+    """
     listen()
     evidence = gather(runtime.store)
     audits, gaps = [], list[Gap]()
@@ -62,7 +69,7 @@ def audit(
         observed = observe(runtime, reading, samples, dice)
         audits.append(_told(reading, observed))
         gaps += unread(reading, observed)
-        gaps += uninvalidated(reading, evidence)
+        gaps += uninvalidated(reading, evidence, watched)
         gaps += left_out(runtime, reading, evidence)
     for tag in sorted(evidence.tags):
         known = any(_pattern(tag_of).fullmatch(tag) for r in readings for tag_of in r.dependencies.tags)
@@ -93,8 +100,8 @@ def unread(reading: Reading[Any], observed: Observed) -> Iterator[Gap]:
                 yield Gap("declared_too_narrow", reading.name, told)
 
 
-def uninvalidated(reading: Reading[Any], evidence: Evidence) -> Iterator[Gap]:
-    """Queries and tags that nothing has invalidated, as far as the fence goes back."""
+def uninvalidated(reading: Reading[Any], evidence: Evidence, watched: Collection[str] = ()) -> Iterator[Gap]:
+    """Queries and tags that nothing has invalidated, as far as the fence goes back, and nothing would."""
     dependencies, name = reading.dependencies, reading.name
     direct = name in evidence.queries or bool(evidence.entries.get(name))
     tables = {*dependencies.tables, *(table for table, _ in dependencies.shapes)}
@@ -102,7 +109,8 @@ def uninvalidated(reading: Reading[Any], evidence: Evidence) -> Iterator[Gap]:
     for tag in dependencies.tags:
         if tag not in hit:
             yield Gap("tag_never_invalidated", name, f"nobody has invalidated its tag {tag!r}")
-    if not direct and not hit and not tables & evidence.tables and dependencies.scope not in evidence.owners:
+    kept = tables & evidence.tables or not tables.isdisjoint(watched)
+    if not direct and not hit and not kept and dependencies.scope not in evidence.owners:
         told = "nothing has invalidated it: not by itself, nor by a tag, an owner or a table of its own"
         yield Gap("never_invalidated", name, told)
 

@@ -49,6 +49,7 @@ def test_triggers_from_the_command_line(url: str, tmp_path: Path, redis_url: str
         missing = warmer("db", "triggers")
         assert (missing.code, "orders: has no triggers" in missing.out) == (1, True)
         assert warmer("db", "check").code == 0
+        assert "no table is named stray" in warmer("db", "triggers", "--table", "stray").err
 
         made = warmer("db", "triggers", "--install")
         assert "orders: triggers made" in made.out
