@@ -23,6 +23,10 @@ def triggers(
     install: Annotated[bool, typer.Option("--install", help="Make them, or make them anew.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the SQL that makes them; do nothing.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Take them away.")] = False,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="A further table, that no query declares. May be repeated."),
+    ] = None,
 ) -> None:
     """Triggers on the tables that queries depend on: any SQL, from anywhere, tells of its changes.
 
@@ -36,6 +40,7 @@ def triggers(
         _remove(namespace, found)
         return
     wanted = _wanted(namespace)
+    wanted |= {name: wanted.get(name, ()) for name in table or ()}
     if show:
         for database in found:
             _show(namespace, database, wanted)

@@ -61,9 +61,16 @@ class AuditReport:
 
 
 def audit(
-    runtime: Runtime, readings: Sequence[Reading[Any]], samples: int, dice: random.Random
+    runtime: Runtime,
+    readings: Sequence[Reading[Any]],
+    samples: int,
+    dice: random.Random,
+    watched: Collection[str] = (),
 ) -> AuditReport:
-    """Hold each query's declaration against some of its loads and against the fence. Raises ServerError."""
+    """Hold each query's declaration against some of its loads and against the fence. Raises ServerError.
+
+    watched: tables of which triggers tell, whether or not anything has changed in them yet.
+    """
     listen()
     runtime.outcomes.flush()
     evidence, outcomes = gather(runtime.store), recorded(runtime.store)
@@ -72,7 +79,7 @@ def audit(
         observed = observe(runtime, reading, samples, dice)
         audits.append(_told(reading, observed))
         gaps += unread(reading, observed)
-        gaps += uninvalidated(reading, evidence, observed.tags)
+        gaps += uninvalidated(reading, evidence, observed.tags, watched)
         gaps += left_out(runtime, reading, evidence, outcomes)
         gaps += futile(runtime, reading, outcomes)
         tags.update(observed.tags)
@@ -106,10 +113,12 @@ def unread(reading: Reading[Any], observed: Observed) -> Iterator[Gap]:
                 yield Gap("declared_too_narrow", reading.name, told)
 
 
-def uninvalidated(reading: Reading[Any], evidence: Evidence, tags: Iterable[str] = ()) -> Iterator[Gap]:
-    """Queries and tags that nothing has invalidated, as far as the fence goes back.
+def uninvalidated(
+    reading: Reading[Any], evidence: Evidence, tags: Iterable[str] = (), watched: Collection[str] = ()
+) -> Iterator[Gap]:
+    """Queries and tags that nothing has invalidated, as far as the fence goes back, and nothing would.
 
-    tags: of its loads' own, by family.
+    tags: of its loads' own, by family. watched: tables of which triggers tell.
     """
     dependencies, name = reading.dependencies, reading.name
     direct = name in evidence.queries or bool(evidence.entries.get(name))
@@ -127,6 +136,7 @@ def uninvalidated(reading: Reading[Any], evidence: Evidence, tags: Iterable[str]
         and not hit
         and not own
         and not tables & evidence.tables
+        and tables.isdisjoint(watched)
         and dependencies.scope not in evidence.owners
     ):
         told = "nothing has invalidated it: not by itself, nor by a tag, an owner or a table of its own"

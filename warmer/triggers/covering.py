@@ -9,7 +9,7 @@ it is told nothing: a change said twice does no harm, one that is never said doe
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 #: How long PostgreSQL's answer holds: triggers made meanwhile say again what capture said.
 LOOK_EVERY_S: Final = 60.0
 _MARK: Final = f"INSERT OR REPLACE INTO {sqlite.COVERED} (mark, last) VALUES (?, {sqlite.LAST})"
+#: Tables that a statement on them may write to a second time, with nothing in between that a trigger could
+#: see: where acting foreign keys lead back to them (PostgreSQL fires what a cascade has queued as if the
+#: statement had), and where rules rewrite it.
+_AGAIN: Final = """\
+WITH RECURSIVE acts(parent, child) AS (
+  SELECT confrelid, conrelid FROM pg_constraint
+  WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
+), below(parent, child) AS (
+  SELECT parent, child FROM acts
+  UNION SELECT b.parent, a.child FROM below b JOIN acts a ON a.parent = b.child
+)
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND (c.relhasrules OR c.oid IN (SELECT parent FROM below WHERE parent = child))"""
 _ACTS: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 
@@ -84,7 +97,13 @@ class Covering:
         known = self._known.get(connection.engine)
         if known is None or time.monotonic() >= known.until:
             found = postgresql.read(_ask(connection, postgresql.ASK))
-            names = {name for one in found if one.namespace == self._namespace for name in one.names}
+            again = {(schema, table) for schema, table in _ask(connection, _AGAIN)}
+            names = {
+                name
+                for one in found
+                if one.namespace == self._namespace and (one.schema, one.table) not in again
+                for name in one.names
+            }
             known = _Known(self._marks(names), time.monotonic() + LOOK_EVERY_S)
             self._known[connection.engine] = known
         return known.marks
@@ -101,15 +120,29 @@ class Covering:
         rows = _ask(connection, sqlite.ASK)
         if sqlite.strangers(rows):
             return {}
+        children: dict[str, set[str]] = {}
+        for (table,) in _ask(connection, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+            for key in _ask(connection, f"PRAGMA foreign_key_list({quoted(table)})"):
+                if _ACTS & set(key[5:7]):
+                    children.setdefault(key[2].lower(), set()).add(table.lower())
         names = set[str]()
         for one in sqlite.read(rows):
-            keys = _ask(connection, f"PRAGMA foreign_key_list({quoted(one.table)})")
-            if one.namespace == self._namespace and not any(_ACTS & set(key[5:7]) for key in keys):
+            if one.namespace == self._namespace and one.table.lower() not in _below(one.table, children):
                 names.update(one.names)
         return self._marks(names)
 
     def _marks(self, names: Iterable[str]) -> dict[str, str]:
         return {name: mark_of(self._namespace, name) for name in names}
+
+
+def _below(table: str, children: Mapping[str, set[str]]) -> set[str]:
+    """The tables whose rows may go with rows of this one: itself, too, if foreign keys lead back to it."""
+    found, todo = set[str](), [table.lower()]
+    while todo:
+        new = children.get(todo.pop(), set()) - found
+        found |= new
+        todo += new
+    return found
 
 
 def _ask(connection: Connection, statement: str) -> list[Any]:

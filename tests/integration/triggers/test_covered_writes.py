@@ -6,12 +6,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, event, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    delete,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)  # fmt: skip
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tests.tracked import Bag, Flight, Foreign, Tracked, crews
 from warmer.outbox.schema import outbox
+from warmer.triggers import install
+from warmer.triggers.tables import wanted
 
 JANUARY, FEBRUARY, OTHER = ("UA", 1), ("UA", 2), ("AA", 1)
 
@@ -106,6 +120,29 @@ def test_cascades_are_told(said: Any, made: Tracked, foreign: Foreign) -> None:
 def _foreign_keys(raw: Any, _: Any) -> None:
     if type(raw).__module__.startswith("sqlite3"):
         raw.execute("PRAGMA foreign_keys = ON")
+
+
+def test_cascades_within_a_table_are_told(made: Tracked, foreign: Foreign) -> None:
+    """Rows that go with others of their own table are told, though capture told of the statement."""
+    foreign("CREATE TABLE parts (id integer PRIMARY KEY, whole integer REFERENCES parts ON DELETE CASCADE)")
+    foreign("INSERT INTO parts VALUES (1, NULL)", "INSERT INTO parts VALUES (2, 1)")
+    event.listen(made.engine, "connect", _foreign_keys)
+    made.engine.dispose()
+    parts = Table("parts", MetaData(), Column("id", Integer, primary_key=True))
+
+    @made.flights.cached(ttl=600, name="parts", version="1", depends_on={parts: ("id",)})
+    def part(id: int) -> int:
+        return id
+
+    with made.engine.begin() as connection:
+        install(connection, made.flights, wanted(made.flights)[0])
+    made.flights.track(made.engine)
+    part(1), part(2), part(3)
+    with made.engine.begin() as connection:
+        connection.execute(delete(parts).where(parts.c.id == 1))
+    made.flights.relay()
+
+    assert [part.bind(n).entry() is None for n in (1, 2, 3)] == [True, True, False]
 
 
 BEFORE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, text
 from tests.tracked import Foreign, Tracked
 from warmer import Warmer
 from warmer.errors import OutboxMissing
+from warmer.found.gaps import audit
 from warmer.outbox import schema
 from warmer.triggers import install, installed, look, remove, show
 from warmer.triggers.tables import wanted
@@ -57,7 +59,8 @@ def test_names_that_need_care(plain: Warmer, engine: Engine, foreign: Foreign) -
     _install(engine, plain)
     odd("here"), odd("there")
     table = '"' + ODD.replace('"', '""') + '"'
-    foreign(f"""INSERT INTO {table} VALUES (1, 'here')""")
+    session = ["SET standard_conforming_strings = off"] if engine.dialect.name == "postgresql" else []
+    foreign(*session, f"INSERT INTO {table} VALUES (1, 'here')")
 
     assert plain.relay() == 1
     assert [odd.bind(place).entry() is None for place in ("here", "there")] == [True, False]
@@ -69,9 +72,15 @@ def test_names_that_need_care(plain: Warmer, engine: Engine, foreign: Foreign) -
 
 def test_installing_is_done_once(made: Tracked) -> None:
     """What is as it should be is not touched; what differs, or is missing, is made anew."""
-    assert _install(made.engine, made.flights).current != ()
     name = made.engine.dialect.name
     with made.engine.begin() as connection:
+        age = "PRAGMA schema_version"
+        if name == "postgresql":
+            age = "SELECT max(oid) FROM pg_trigger"
+        before = connection.exec_driver_sql(age).scalar_one()
+    assert _install(made.engine, made.flights).current != ()
+    with made.engine.begin() as connection:
+        assert connection.exec_driver_sql(age).scalar_one() == before
         ask = "SELECT name FROM sqlite_master WHERE name LIKE 'warmer_bags%delete'"
         if name == "postgresql":
             ask = "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'warmer_bags%delete'"
@@ -187,6 +196,20 @@ def test_where_triggers_do_not_notify(made: Tracked, redis_url: str) -> None:
     notifying = ["pg_notify" in "".join(some) for some in statements]
     assert notifying == [made.engine.dialect.name == "postgresql", False]
     quiet.close()
+
+
+def test_an_audit_knows_who_watches(made: Tracked) -> None:
+    """A query whose tables have triggers has somebody who invalidates it, though nothing has changed yet."""
+    readings = list(made.flights.readings.values())
+    with made.engine.begin() as connection:
+        watched = installed(connection)
+
+    def gaps(tables: set[str]) -> set[str]:
+        found = audit(made.flights.runtime(), readings, 0, random.Random(1), tables).gaps
+        return {gap.query for gap in found if gap.kind == "never_invalidated"}
+
+    assert gaps(set()) == {"delays", "bags", "crew"}
+    assert gaps(watched) == set()
 
 
 def test_without_an_outbox_there_are_none(made: Tracked) -> None:
