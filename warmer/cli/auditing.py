@@ -15,7 +15,6 @@ from warmer.cli.output import console, counted, one_line, print_json
 
 if TYPE_CHECKING:
     from warmer.found.gaps import AuditReport, QueryAudit
-    from warmer.namespace import Warmer
 
 Queries = Annotated[list[str] | None, typer.Argument(metavar="[QUERY]...", help="By default all of them.")]
 Samples = Annotated[int, typer.Option(help="Loads to run of each query.", min=0, max=1000)]
@@ -27,30 +26,18 @@ def audit(
 ) -> None:
     """Hold what queries declare against what they read and what is invalidated; exit 1 if there are gaps."""
     from warmer.found.gaps import audit as look
+    from warmer.found.keeping import with_triggers
 
     namespace = project(application)
     names = [namespace.query(query).name for query in queries or []] or list(namespace.readings)
     readings = [namespace.readings[name] for name in dict.fromkeys(names)]
-    report = look(connected(namespace), readings, samples, random.Random(), _watched(namespace))
+    report = look(connected(namespace), readings, samples, random.Random(), with_triggers(namespace))
     if as_json:
         print_json(asdict(report))
     else:
         _tell(report)
     if report.gaps:
         raise typer.Exit(1)
-
-
-def _watched(namespace: Warmer) -> set[str]:
-    """The tables of which triggers tell. Raises DatabaseUnreachable."""
-    databases = [database for database in namespace.outbox.databases() if database.reachable]
-    if not databases:
-        return set()
-    from warmer.triggers import installed
-
-    found = [
-        database.run(lambda connection: installed(connection, namespace.namespace)) for database in databases
-    ]
-    return set().union(*found)
 
 
 def _tell(report: AuditReport) -> None:

@@ -8,8 +8,6 @@ will write. Where none does, a table counts as kept if a change of it was record
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 import threading
 from collections.abc import Collection, Iterable
@@ -29,7 +27,6 @@ log = logging.getLogger("warmer")
 
 #: How long a worker waits after its start before it tells: in a fresh deployment the writers come up, too.
 GRACE_S: Final = 60.0
-_TRIGGERS: Final = "warmer.triggers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,12 @@ def unkept(namespace: Warmer) -> list[Unkept]:
     if namespace.tracks or TRACKS in seen:
         return []
     changed = {what.removeprefix("table:") for what in seen if what.startswith("table:")}
-    triggered = with_triggers(namespace)
-    return [] if triggered is None else judge(namespace.readings.values(), changed | triggered)
+    try:
+        triggered = with_triggers(namespace)
+    except WarmerError as exc:
+        log.debug("it can't be told which tables have triggers: %s", exc)
+        return []
+    return judge(namespace.readings.values(), changed | triggered)
 
 
 def judge(readings: Iterable[Reading[Any]], kept: Collection[str]) -> list[Unkept]:
@@ -77,21 +78,14 @@ def judge(readings: Iterable[Reading[Any]], kept: Collection[str]) -> list[Unkep
     return found
 
 
-def with_triggers(namespace: Warmer) -> set[str] | None:
-    """Tables on which triggers stand that write the outbox; None if a database can't be asked."""
-    if importlib.util.find_spec(_TRIGGERS) is None:
-        return set()
-    installed = getattr(importlib.import_module(_TRIGGERS), "installed", None)
+def with_triggers(namespace: Warmer) -> set[str]:
+    """Tables on which triggers stand that write the outbox. Raises WarmerError where that can't be asked."""
     found: set[str] = set()
-    if installed is None:
-        return found
-    try:
-        for database in namespace.outbox.databases():
-            if database.reachable:
-                found |= set(database.run(installed))
-    except WarmerError as exc:
-        log.debug("it can't be told which tables have triggers: %s", exc)
-        return None
+    for database in namespace.outbox.databases():
+        if database.reachable:
+            from warmer.triggers import installed
+
+            found |= database.run(lambda connection: installed(connection, namespace.namespace))
     return found
 
 
