@@ -1,5 +1,8 @@
 """What is known to be true, in memory that all processes share, and that no kill can leave locked.
 
+A board is judged by what was published of *it*: a flight that left it long ago, by a commit that has not
+returned yet, may still be listed, whatever later commits say of the flight elsewhere.
+
 A row has a version that only grows, and a carrier (a *word* holds both). `begun` is raised inside the writing
 transaction, under the row's lock and before its COMMIT; a *floor* is raised when `commit()` has returned and
 says that it is applied. Each word has one writer at a time, so nothing needs a lock.
@@ -8,6 +11,7 @@ says that it is applied. Each word has one writer at a time, so nothing needs a 
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +21,8 @@ _PLACES = 16
 #: Rows by family: which numbers they have among all rows.
 FLIGHTS, GATES, BOOKINGS, SEATS = range(12), range(12, 18), range(18, 24), range(24, 30)
 ROWS = 30
+#: What boards may list has numbers after these.
+_ALL = ROWS + len(CARRIERS) * len(FLIGHTS)
 
 #: What readers count, one column each.
 KINDS = ("flight", "board", "many", "gate", "booking", "strict", "errors")
@@ -37,6 +43,12 @@ def carrier_of(of: int) -> str:
     return CARRIERS[of % _PLACES]
 
 
+def listed(carrier: str) -> range:
+    """Where the least versions stand that a carrier's board may list of the flights."""
+    begin = ROWS + CARRIERS.index(carrier) * len(FLIGHTS)
+    return range(begin, begin + len(FLIGHTS))
+
+
 def said(of: int) -> str:
     """A word as a person reads it."""
     return f"{version_of(of)} at {carrier_of(of)}"
@@ -54,7 +66,7 @@ class Oracle:
     """The shared numbers, mapped from a file."""
 
     def __init__(self, path: Path, shape: Shape) -> None:
-        words = 1 + ROWS * (1 + shape.slots) + shape.readers * len(KINDS)
+        words = 1 + ROWS + _ALL * shape.slots + shape.readers * len(KINDS)
         if not path.exists():
             path.write_bytes(b"\0" * words * 8)
         with path.open("r+b") as file:
@@ -62,8 +74,8 @@ class Oracle:
         numbers = memoryview(self._memory).cast("q")
         self._stop, at = numbers[:1], 1
         self.begun, at = numbers[at : at + ROWS], at + ROWS
-        self.slots = [numbers[at + n * ROWS : at + (n + 1) * ROWS] for n in range(shape.slots)]
-        at += shape.slots * ROWS
+        self.slots = [numbers[at + n * _ALL : at + (n + 1) * _ALL] for n in range(shape.slots)]
+        at += shape.slots * _ALL
         width = len(KINDS)
         self.counts = [numbers[at + n * width : at + (n + 1) * width] for n in range(shape.readers)]
 
@@ -95,6 +107,13 @@ class Oracle:
         """From now on, no read may be below this word."""
         if of > self.slots[slot][row]:
             self.slots[slot][row] = of
+
+    def publish_flight(self, slot: int, row: int, of: int, left: Iterable[str]) -> None:
+        """The same of a flight, and of its carrier's board, and of those that it has left."""
+        self.publish(slot, row, of)
+        for carrier in {carrier_of(of), *left}:
+            least = version_of(of) + (carrier != carrier_of(of))
+            self.publish(slot, listed(carrier)[row], least)
 
     def reads(self) -> dict[str, int]:
         """What all readers have counted."""

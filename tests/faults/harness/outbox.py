@@ -67,7 +67,10 @@ class Watch:
             time.sleep(_LOOK_S)
         self.longest_s = max(self.longest_s, time.monotonic() - began)
         for row, of in words.items():
-            self._oracle.publish(-1, row, of)
+            if row in FLIGHTS:
+                self._oracle.publish_flight(-1, row, of, CARRIERS)
+            else:
+                self._oracle.publish(-1, row, of)
         return True
 
     def _moment(self) -> tuple[dict[int, int], set[int]]:

@@ -24,6 +24,7 @@ from tests.faults.harness.oracle import (
     KINDS,
     SEATS,
     carrier_of,
+    listed,
     said,
     version_of,
     word,
@@ -75,18 +76,20 @@ class Reader:
     def board(self) -> Look:
         """A carrier's flights."""
         carrier = self.dice.choice(CARRIERS)
-        floors = self.oracle.floors(FLIGHTS)
-        return self.queries.board, (carrier,), partial(self._board, carrier, floors)
+        floors, least = self.oracle.floors(FLIGHTS), self.oracle.floors(listed(carrier))
+        return self.queries.board, (carrier,), partial(self._board, carrier, floors, least)
 
-    def _board(self, carrier: str, floors: Sequence[int], value: list[tuple[int, int]]) -> None:
+    def _board(
+        self, carrier: str, floors: Sequence[int], least: Sequence[int], value: list[tuple[int, int]]
+    ) -> None:
         """None is old or has left, and none that is there is missing."""
-        listed = dict(value)
-        for number, floor in zip(FLIGHTS, floors, strict=True):
-            version = listed.get(number)
+        there = dict(value)
+        for number, floor, allowed in zip(FLIGHTS, floors, least, strict=True):
+            version = there.get(number)
             if version is not None:
-                found = word(version, carrier)
-                if found < floor or (version == version_of(floor) and found != floor):
-                    self._wrong(STALE, f"board of {carrier}", number, found, floor)
+                if version < allowed:
+                    found = word(version, carrier)
+                    self._wrong(STALE, f"board of {carrier}", number, found, word(allowed, carrier))
             elif floor and carrier_of(floor) == carrier and self.oracle.begun[number] <= version_of(floor):
                 # Nobody has begun to write it since, so it was there all the time.
                 self._wrong(MISSING, f"board of {carrier}", number, 0, floor)

@@ -40,6 +40,7 @@ class Writer:
         self.queries: Queries = declare(setting, connect(setting))
         self.plain, self.tracked = connect(setting), connect(setting)
         self.sent_at = self.answered_at = 0.0
+        self.left: dict[int, str] = {}
         for engine in (self.plain, self.tracked):
             self._note_commits(engine)
         self.queries.namespace.track(self.tracked)
@@ -64,7 +65,13 @@ class Writer:
 
     def begin(self, found: Iterable[Any], into: Written) -> None:
         """Note rows (number, version, carrier) that are written and locked, and not committed."""
-        for number, version, *carrier in found:
+        rows = list(found)
+        flights = [number for number, *_ in rows if number in FLIGHTS]
+        if flights:  # where they are still seen, as long as this is not committed
+            known = select(Flight.id, Flight.carrier).where(Flight.id.in_(flights))
+            with self.plain.connect() as connection:
+                self.left |= dict(connection.execute(known).tuples().all())
+        for number, version, *carrier in rows:
             self.oracle.begin(number, version)
             into[number] = word(version, *carrier)
 
@@ -82,7 +89,10 @@ class Writer:
             now = time.monotonic()
             self.setting.took(now - self.sent_at, now - self.answered_at)
             for row, of in written.items():
-                self.oracle.publish(self.slot, row, of)
+                if row in FLIGHTS:
+                    self.oracle.publish_flight(self.slot, row, of, [self.left[row]])
+                else:
+                    self.oracle.publish(self.slot, row, of)
         return True
 
 
@@ -224,7 +234,8 @@ def put(writer: Writer, written: Written) -> None:
         with writer.tracked.begin() as connection:
             found = _raise_by_core(connection, number)
             writer.begin(found, written)
-        writing.put((found[0].version, found[0].carrier))
+        if found:  # it was not deleted and inserted anew meanwhile
+            writing.put((found[0].version, found[0].carrier))
 
 
 def put_inside(writer: Writer, written: Written) -> None:
