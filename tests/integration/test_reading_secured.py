@@ -129,7 +129,7 @@ def tls(redis_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def rows(tls: str, namespace: str) -> Iterator[Board]:
     """A board behind TLS."""
-    board = Board(namespace, tls)
+    board = Board(namespace, tls, wait=20)
     yield board
     board.close()
 

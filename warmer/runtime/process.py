@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,7 @@ from warmer.found.naming import Naming
 from warmer.found.outcomes import Outcomes
 from warmer.near.near import Near
 from warmer.runtime.contract import Loadable, Outcome, Reader, finish
+from warmer.runtime.crossing import Crossing
 from warmer.runtime.flights import Flight
 from warmer.runtime.heartbeat import Heartbeat, Ticker
 from warmer.runtime.incidents import Incidents
@@ -77,8 +78,7 @@ class Runtime:
     """One namespace in one process: its store, its flights, its heartbeat."""
 
     def __init__(self, namespace: str, settings: Settings) -> None:
-        self.pid, self.settings = os.getpid(), settings
-        self.store = Store(namespace, settings)
+        self.pid, self.settings, self.store = os.getpid(), settings, Store(namespace, settings)
         self.shapes, self.strict = Shapes(self.store), Strict(self.store)
         self.around_load: Callable[[], Any] | None = settings.around_load
         self.load_loop, self.counts = LoadLoop(), Counts()
@@ -94,10 +94,8 @@ class Runtime:
         self.unanswered: dict[str, str] = {}  # tokens by member
         self.loading_past: set[tuple[int, str]] = set()  # entries that are loaded here while they are barred
         self._flights: dict[tuple[int, str], Flight] = {}
-        self._joining: deque[tuple[Loadable, EntryKey, Mapping[str, Any], Reader]] = deque()
-        self._told_to_join = False
-        # Keys of entries that a reader has found missing and joined for: who comes next joins without a GET.
-        self.missing: set[bytes] = set()
+        self._joins: Crossing[tuple[Loadable, EntryKey, Mapping[str, Any], Reader]] = Crossing(self._join)
+        self.missing: set[bytes] = set()  # see note_missing
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
@@ -147,18 +145,14 @@ class Runtime:
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
     ) -> Future[Outcome]:
         """Have the entry loaded, or wait for whoever loads it. From any thread; the future always ends."""
-        self._joining.append((query, entry, params, reader))
-        if not self._told_to_join:  # else the loop has not looked yet, and takes this one, too
-            self._told_to_join = True
-            with contextlib.suppress(RuntimeError):  # its loop is closed already
-                self.loop.call_soon_threadsafe(self._join_all)
+        self._joins.hand(self.loop, (query, entry, params, reader))
         # Looked at after the loop was called: what it was called for before `close` it still does.
         if self._closed:
             reader.finish(Outcome("failed", error=NamespaceClosed(query.name, entry.params)))
         return reader.future
 
     def note_missing(self, key: bytes) -> None:
-        """A reader has looked, found nothing, and is about to join."""
+        """A reader has looked, found nothing, and is about to join: who comes next joins without a look."""
         if not self.store.connections.breaker.open:
             self.missing.add(key)
 
@@ -288,12 +282,8 @@ class Runtime:
 
     # -- on the loop
 
-    def _join_all(self) -> None:
-        self._told_to_join = False
-        while self._joining:
-            self._join(*self._joining.popleft())
-
-    def _join(self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader) -> None:
+    def _join(self, joining: tuple[Loadable, EntryKey, Mapping[str, Any], Reader]) -> None:
+        query, entry, params, reader = joining
         at = (entry.shard, entry.member)
         flight = self._flights.get(at)
         if flight is None:

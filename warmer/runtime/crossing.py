@@ -1,0 +1,47 @@
+"""From threads into an event loop: one call into the loop for all that come together.
+
+`call_soon_threadsafe` is a system call and a chance to lose the interpreter's lock. Where a thousand readers
+join, or are answered, at once, that is most of what it costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Crossing(Generic[T]):
+    """What threads hand over until the loop looks, in the order in which they did.
+
+    take: called with each, in the loop.
+    """
+
+    __slots__ = ("__weakref__", "_items", "_take", "_told")
+
+    def __init__(self, take: Callable[[T], None]) -> None:
+        self._take = take
+        self._items: deque[T] = deque()
+        self._told = False
+
+    def hand(self, loop: asyncio.AbstractEventLoop, item: T) -> None:
+        """From any thread. A loop that has ended takes nothing any more."""
+        self._items.append(item)
+        if self._told:
+            return  # and has not looked yet: it takes what was handed over before it does
+        self._told = True
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        self._told = False
+        try:
+            while self._items:
+                self._take(self._items.popleft())
+        finally:
+            if self._items:  # one could not be taken: that is no reason to keep the others waiting
+                asyncio.get_running_loop().call_soon(self._look)
