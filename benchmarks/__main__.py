@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
-from collections.abc import Callable
+import time
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import hits, near, rest, stampede, tracking, triggers
+from benchmarks import hits, invalidations, near, rest, stampede, tracking, triggers
 from benchmarks.chart import svg
 from benchmarks.rounds import Record
 from warmer.testing import ValkeyServer
@@ -36,6 +39,7 @@ PARTS: dict[str, Callable[[str], list[Record]]] = {
     "rest": rest.measure,
     "memory": rest.memory,
     "stampede": stampede.measure,
+    "invalidations": invalidations.measure,
     "tracking": tracking.measure,
     "triggers": triggers.measure,
 }
@@ -51,16 +55,33 @@ def main() -> None:
     unknown = set(asked.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    records: list[Record] = []
-    for name in asked.parts or PARTS:
-        with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=Path(folder)) as server:
-            found = PARTS[name](server.url)
-        show(found)
-        records += found
+    records, failed = measured(asked.parts or list(PARTS))
     if asked.json:
         asked.json.write_text(json.dumps([record.as_dict() for record in records], indent=2) + "\n", "utf-8")
     if asked.chart:
         asked.chart.write_text(svg(records), "utf-8")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; the figures are those of the other parts")
+
+
+def measured(parts: Sequence[str]) -> tuple[list[Record], list[str]]:
+    """What the parts found, shown as it comes; and those that failed, which keep no other from its turn."""
+    records: list[Record] = []
+    failed = []
+    for number, name in enumerate(parts, 1):
+        progress, began = f"[{number} of {len(parts)}] {name}", time.monotonic()
+        sys.stderr.write(f"{progress} ...\n")
+        try:
+            with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=Path(folder)) as server:
+                found = PARTS[name](server.url)
+        except Exception:  # noqa: BLE001 - whatever it is, the other parts are not lost to it
+            traceback.print_exc()
+            failed.append(name)
+            continue
+        sys.stderr.write(f"{progress}: {time.monotonic() - began:.0f} s\n")
+        show(found)
+        records += found
+    return records, failed
 
 
 def show(records: list[Record]) -> None:

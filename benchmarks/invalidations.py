@@ -1,46 +1,48 @@
 """Invalidating a tag with 100,000 entries: how long it takes, and how long another client waits meanwhile.
 
-The other client is a process of its own that reads one key over and over: while nothing else happens (quiet),
-while this process does nothing but GET (crowded), and during the invalidation. What it waits includes its
-turns at the processor, as quiet and crowded show; `longest script` is the server's own account. Run it with
-`python -m benchmarks.invalidations`.
+The other client is a process of its own that reads one key over and over: during the invalidation, beside
+scripts that touch nothing and last as long as those that remove (the control), and while nothing happens.
+What it waits includes its turns at the processor, and the server's: the control shows how much that is.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import redis
 
+from benchmarks.rounds import Record
 from warmer import Warmer
 from warmer.core.header import Header
 from warmer.core.keyspace import keyspace
-from warmer.testing import ValkeyServer
 
 ENTRIES = 100_000
 PAUSE_S = 0.0005
+#: A script of the control: about what removing a page of members takes.
+SCRIPT_S = 0.001
 
 
-def measure(url: str, entries: int = ENTRIES) -> list[dict[str, object]]:
-    """One record a way: by tag on one shard and over 64, a stamp over 64 shards, one part of a query."""
+def measure(url: str, entries: int = ENTRIES) -> list[Record]:
+    """By tag on one shard and over 64, one part of a query, and a stamp in every shard."""
     records = []
     for shards in (1, 64):
         board = Warmer(f"bench{shards}", redis_url=url, shards=shards)
         number = board.cached(ttl=600, name="number", version="1", tags=("all",))(_number)
-        records.append(_timed(url, board, f"tag, {shards} shard(s)", entries, board.invalidate_tags, "all"))
+        over = "1 shard" if shards == 1 else f"{shards} shards"
+        _fill(url, board, entries)
+        what = f"{entries:,} entries by tag, {over}"
+        records += _timed(url, what, board.invalidate_tags, "all")
         if shards == 1:
             _fill(url, board, entries)
-            records.append(_timed(url, board, "part of a query", 0, number.invalidate_where, of=7))
-        records.append(_stamps(board, shards))
+            records += _timed(
+                url, f"one of {entries:,} entries by part, {over}", number.invalidate_where, of=7
+            )
+        records += _stamps(board, f"a stamp in all of {over}")
         board.close()
     return records
 
@@ -49,35 +51,44 @@ def _number(of: int) -> int:
     return of
 
 
-def _timed(
-    url: str, board: Warmer, what: str, entries: int, call: Any, *args: Any, **some: Any
-) -> dict[str, object]:
-    if entries:
-        _fill(url, board, entries)
+def _timed(url: str, what: str, call: Any, *args: Any, **some: Any) -> list[Record]:
     with _other_client(url) as quiet:
         time.sleep(1.0)
-    with redis.Redis.from_url(url) as client, _other_client(url) as crowded:
-        until = time.monotonic() + 2.0
-        while time.monotonic() < until:
-            client.get("another key")
-    with redis.Redis.from_url(url) as client, _other_client(url) as busy:
-        client.config_set("slowlog-log-slower-than", 1000)
+    with redis.Redis.from_url(url) as client:
+        lasts_s = _script(client, 1)
+        turns = max(1, round(SCRIPT_S / lasts_s))
+        with _other_client(url) as control:
+            until = time.monotonic() + 3.0
+            while time.monotonic() < until:
+                _script(client, turns)
+        client.config_set("slowlog-log-slower-than", 500)
         client.config_set("slowlog-max-len", 20_000)
         client.slowlog_reset()
-        began = time.perf_counter()
-        removed = call(*args, **some)
-        took_s = time.perf_counter() - began
-        scripts_us = [int(one["duration"]) for one in client.slowlog_get(20_000)]
-    return {
-        "what": what, "removed": removed, "took s": round(took_s, 2),
-        "other client: longest ms": busy["longest ms"], "p99.9 ms": busy["p99.9 ms"], "reads": busy["reads"],
-        "quiet: longest ms": quiet["longest ms"], "quiet p99.9 ms": quiet["p99.9 ms"],
-        "crowded: longest ms": crowded["longest ms"], "crowded p99.9 ms": crowded["p99.9 ms"],
-        "longest script ms": round(max(scripts_us, default=0) / 1000, 1),
-    }  # fmt: skip
+        with _other_client(url) as busy:
+            began = time.perf_counter()
+            removed = call(*args, **some)
+            took_s = time.perf_counter() - began
+        scripts_us = sorted(int(one["duration"]) for one in client.slowlog_get(20_000)) or [0]
+    records = [
+        Record(what, "took", round(took_s, 2), "s"),
+        Record(what, "values that went", removed, ""),
+        Record(what, "scripts over 0.5 ms: median", round(scripts_us[len(scripts_us) // 2] / 1000, 1), "ms"),
+        Record(what, "longest script", round(scripts_us[-1] / 1000, 1), "ms"),
+    ]
+    ways = {"meanwhile": busy, "beside harmless scripts": control, "while nothing happens": quiet}
+    for way, figures in ways.items():
+        records += [Record(what, f"another client, {way}: {name}", of, "ms") for name, of in figures.items()]
+    return records
 
 
-def _stamps(board: Warmer, shards: int, rounds: int = 200) -> dict[str, object]:
+def _script(client: redis.Redis, turns: int) -> float:
+    """A script that keeps the server for a while and touches nothing; how long it took, in seconds."""
+    began = time.perf_counter()
+    client.eval("local n = 0 for i = 1, 5000 * ARGV[1] do n = n + i end return n", 0, str(turns))
+    return time.perf_counter() - began
+
+
+def _stamps(board: Warmer, what: str, rounds: int = 200) -> list[Record]:
     """What a stamp of one name in every shard takes: one trip."""
     store, taken = board.runtime().store, []
     for _ in range(rounds):
@@ -85,11 +96,10 @@ def _stamps(board: Warmer, shards: int, rounds: int = 200) -> dict[str, object]:
         store.stamp_names(["g:none"])
         taken.append(time.perf_counter() - began)
     taken.sort()
-    return {
-        "what": f"stamp, {shards} shard(s)",
-        "median ms": round(taken[rounds // 2] * 1000, 2),
-        "p99 ms": round(taken[rounds * 99 // 100] * 1000, 2),
-    }
+    return [
+        Record(what, "median", round(taken[rounds // 2] * 1000, 2), "ms"),
+        Record(what, "99 of 100", round(taken[rounds * 99 // 100] * 1000, 2), "ms"),
+    ]
 
 
 def _fill(url: str, board: Warmer, entries: int) -> None:
@@ -115,6 +125,7 @@ def _other_client(url: str) -> Iterator[dict[str, float]]:
     here, there = context.Pipe()
     process = context.Process(target=_read_on, args=(url, there), daemon=True)
     process.start()
+    there.close()  # so that its end is noticed
     here.recv()
     figures: dict[str, float] = {}
     try:
@@ -135,16 +146,5 @@ def _read_on(url: str, pipe: Connection) -> None:
         waited_s.append(time.perf_counter() - began)
         time.sleep(PAUSE_S)
     waited_s.sort()
-    pipe.send(
-        {
-            "reads": len(waited_s),
-            "longest ms": round(waited_s[-1] * 1000, 1),
-            "p99.9 ms": round(waited_s[len(waited_s) * 999 // 1000] * 1000, 1),
-        }
-    )
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, ValkeyServer(data_dir=Path(folder)) as server:
-        for record in measure(server.url):
-            sys.stdout.write(json.dumps(record) + "\n")
+    of_1000 = waited_s[len(waited_s) * 999 // 1000]
+    pipe.send({"longest": round(waited_s[-1] * 1000, 1), "999 of 1,000 within": round(of_1000 * 1000, 1)})

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 from warmer import lua
 from warmer.runtime import flights, process
-from warmer.runtime.contract import Reader
 from warmer.runtime.loading import Load
 
 
@@ -47,12 +47,13 @@ def without_rule_5() -> None:
             if loading.get(at) is self:
                 del loading[at]
 
-    def joining(self: process.Runtime, query: object, entry: object, params: object, reader: Reader) -> None:
-        load = loading.get((entry.shard, entry.member))  # type: ignore[attr-defined]
+    def joining(self: process.Runtime, wish: Any) -> None:
+        _, entry, _, reader = wish
+        load = loading.get((entry.shard, entry.member))
         if load is not None:
             load.readers.append(reader)
         else:
-            join(self, query, entry, params, reader)  # type: ignore[arg-type]
+            join(self, wish)
 
     Load._run = running  # type: ignore[method-assign]
     process.Runtime._join = joining  # type: ignore[method-assign]
