@@ -38,7 +38,8 @@ WITH RECURSIVE acts(parent, child) AS (
   UNION SELECT b.parent, a.child FROM below b JOIN acts a ON a.parent = b.child
 )
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND (c.relhasrules OR c.oid IN (SELECT parent FROM below WHERE parent = child))"""
+WHERE c.relkind IN ('r', 'p')
+  AND (c.relhasrules OR c.oid IN (SELECT parent FROM below WHERE parent = child))"""
 _ACTS: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 
