@@ -13,6 +13,7 @@ from typing import Any
 
 from warmer import lua
 from warmer.runtime import flights, process
+from warmer.runtime.contract import Reader
 from warmer.runtime.loading import Load
 
 

@@ -54,10 +54,10 @@ def seam(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], None]]]:
     todo: list[Callable[[], None]] = []
     apply = Outbox.apply
 
-    def between(self: Outbox, changes: Any) -> Any:
+    def between(self: Outbox, changes: Any, *more: Any) -> Any:
         while todo:
             todo.pop()()
-        return apply(self, changes)
+        return apply(self, changes, *more)
 
     monkeypatch.setattr(Outbox, "apply", between)
     yield todo
