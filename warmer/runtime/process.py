@@ -94,7 +94,7 @@ class Runtime:
         self.unanswered: dict[str, str] = {}  # tokens by member
         self.loading_past: set[tuple[int, str]] = set()  # entries that are loaded here while they are barred
         self._flights: dict[tuple[int, str], Flight] = {}
-        self._joins: Crossing[tuple[Loadable, EntryKey, Mapping[str, Any], Reader]] = Crossing(self._join)
+        self._joins: Crossing[tuple[Any, ...]] = Crossing(lambda joining: self._join(*joining))
         self.missing: set[bytes] = set()  # see note_missing
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
@@ -282,8 +282,7 @@ class Runtime:
 
     # -- on the loop
 
-    def _join(self, joining: tuple[Loadable, EntryKey, Mapping[str, Any], Reader]) -> None:
-        query, entry, params, reader = joining
+    def _join(self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader) -> None:
         at = (entry.shard, entry.member)
         flight = self._flights.get(at)
         if flight is None:
