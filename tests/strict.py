@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from tests.tracked import Flight, Tracked
 from warmer import Query, Warmer
-from warmer.testing import Clock
+from warmer.testing import Clock, wait_until
 
 JANUARY, OTHER = ("UA", 1), ("AA", 1)
 #: Longer than it takes until everybody knows of a strict query.
@@ -57,8 +57,12 @@ def barred(flights: Warmer) -> dict[bytes, bytes]:
 
 
 def bring_into_force(flights: Warmer, clock: Clock) -> None:
-    """Move the clock on until everybody knows of the strict queries, and find that nobody writes."""
+    """Move the clock on until everybody knows of the strict queries, and wait for those who still write."""
     clock.advance(KNOWN_S)
-    flights.relay()
-    survey = flights.runtime().strict.survey()
-    assert (survey.names, dict(survey.waiting)) == (survey.registered, {})
+
+    def in_force() -> bool:
+        flights.relay()
+        survey = flights.runtime().strict.survey()
+        return (survey.names, dict(survey.waiting)) == (survey.registered, {})
+
+    wait_until(in_force, "every strict query is in force")

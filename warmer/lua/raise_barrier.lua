@@ -31,10 +31,8 @@ for i = 8, #ARGV do
     unfinished[#unfinished + 1] = ARGV[i]
   elseif count > 0 then
     left = left - count
-    for _, member in ipairs(redis.call('SMEMBERS', set)) do
-      local _, there = remove(member, stamp, 0)
-      if not there then redis.call('SREM', set, member) end
-    end
+    local _, gone = remove_all(redis.call('SMEMBERS', set), stamp, 0)
+    if #gone > 0 then redis.call('SREM', set, unpack(gone)) end
   end
 end
 return {'raised', text(now), text(stamp), listed, unpack(unfinished)}

@@ -98,27 +98,27 @@ class Runtime:
         self.missing: set[bytes] = set()  # see note_missing
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
+        self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
         self.lines = Lines(self.store.connections, self._threads.submit, settings)
         self._completion = Completion(self)
-        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wakeups = Wakeups(
-            self.store.connections, self.store.roots, self._woken, self._missed, self.incidents
-        )
-        self._ticker = Ticker(
-            [
-                (settings.lease / 3, self.heartbeat.beat),
-                (settings.tally_interval, self.tallies.flush),
-                (settings.tally_interval, self.outcomes.flush),
-                (RESYNC_EVERY_S, self.resync),
-            ],
-            self.incidents,
-        )
+        self._closed = False
+        told = self._woken, self._missed, self.incidents
+        self._wakeups = Wakeups(self.store.connections, self.store.roots, *told)
+        self._ticker = Ticker(self._ticks(), self.incidents)
         breaker = self.store.connections.breaker
         breaker.on_open, breaker.on_close = self._gone_away, self._came_back
-        self._closed = False
         atexit.register(self.close)
+
+    def _ticks(self) -> list[tuple[float, Callable[[], None]]]:
+        """What is done again and again, and every how many seconds."""
+        return [
+            (self.settings.lease / 3, self.heartbeat.beat),
+            (self.settings.tally_interval, self.tallies.flush),
+            (self.settings.tally_interval, self.outcomes.flush),
+            (RESYNC_EVERY_S, self.resync),
+        ]
 
     # -- for readers
 

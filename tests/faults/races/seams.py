@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 from warmer import lua
 from warmer.runtime import flights, process
@@ -48,13 +47,12 @@ def without_rule_5() -> None:
             if loading.get(at) is self:
                 del loading[at]
 
-    def joining(self: process.Runtime, wish: Any) -> None:
-        _, entry, _, reader = wish
-        load = loading.get((entry.shard, entry.member))
+    def joining(self: process.Runtime, query: object, entry: object, params: object, reader: Reader) -> None:
+        load = loading.get((entry.shard, entry.member))  # type: ignore[attr-defined]
         if load is not None:
             load.readers.append(reader)
         else:
-            join(self, wish)
+            join(self, query, entry, params, reader)  # type: ignore[arg-type]
 
     Load._run = running  # type: ignore[method-assign]
     process.Runtime._join = joining  # type: ignore[method-assign]
