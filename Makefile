@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?=
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 
 VENV := .venv
@@ -21,7 +21,7 @@ help:  ## Show this list.
 demo: $(READY)  ## Warm real queries over 336,776 flights and watch it work (ARGS=--stay keeps it up).
 	@$(VENV)/bin/python -m demo $(ARGS)
 
-test: $(READY) redis-server varnish  ## Run every test, on real servers (WORKERS=2 at a time, ARGS=... for pytest).
+test: $(READY) redis-server varnish  ## Run every test, on real servers (WORKERS=3 at a time, ARGS=... for pytest).
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(READY)  ## Lint, check types and run the unit tests: under a minute.

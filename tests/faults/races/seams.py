@@ -78,7 +78,7 @@ def without_stamp_before_remove() -> None:
     for script in ("stamp", "invalidate", "apply"):
         _replace(script, stamping, "")
     for script in ("remove", "invalidate", "apply"):
-        _replace(script, "\n  doom(member, stamp)\n", "\n")
+        _replace(script, "\n    doom(member, stamp)\n", "\n")
 
 
 SEAMS: dict[str, Callable[[], None]] = {
