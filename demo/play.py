@@ -62,6 +62,7 @@ def perform(setting: Setting, props: Props, stage: Stage) -> bool:
     lifetime_us = round(min(_lifetime_s(one) for one in population) * 1e6)
     standing = Standing(setting, len(population), Evidence(lifetime_us))
     with ExitStack() as closing:
+        closing.callback(flights.close)  # before its server goes, or it would tell of that
         ledger = closing.enter_context(Ledger.create(props.folder / "ledger", len(population)))
         company = closing.enter_context(Company(actors(setting, props, stage.redis_url)))
         took_s = warm_up(population, stage.redis_url)
