@@ -41,7 +41,7 @@ class Gate:
 class Board:
     """A namespace with one query, `departures(airport)`, whose value says the how-manieth load it came from.
 
-    settings: of the namespace. options: of the query.
+    settings: of the namespace. options: of the query; without `wait`, readers have a test's patience.
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class Board:
         def departures(airport: str) -> int:
             return self._load()
 
-        declared = {"ttl": 60, "name": "departures", "version": "v", "tags": ("all",), **options}
+        declared = {"ttl": 60, "name": "departures", "version": "v", "tags": ("all",), "wait": PATIENCE_S}
+        declared |= options
         self.departures: Query[[str], int] = self.flights.cached(**declared)(departures)
 
     def hold(self, *loads: int) -> Gate:

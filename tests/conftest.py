@@ -7,14 +7,23 @@ property/, no process left behind, no setting taken from the environment of whoe
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import hypothesis
 import pytest
 
 from tests.guarding import guards
 from warmer import Warmer
 from warmer.testing import Clock, RedisServer, ValkeyServer
+
+# An example may have to wait for a CPU, however quick it is: that is no failure.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,6 +61,13 @@ def flights(namespace: str, redis_url: str) -> Iterator[Warmer]:
 def clock(flights: Warmer, warmer_clock: Callable[..., Clock]) -> Clock:
     """The clock of `flights`: `clock.advance(seconds)`."""
     return warmer_clock(flights)
+
+
+@pytest.fixture
+def long_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed load rests for most of a minute, not of a second: no test is slow enough to outlast that."""
+    dice = SimpleNamespace(random=lambda: 100.0, expovariate=random.expovariate)
+    monkeypatch.setattr("warmer.runtime.loading.random", dice)
 
 
 @pytest.fixture

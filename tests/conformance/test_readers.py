@@ -75,6 +75,7 @@ def test_a_value_of_every_type_is_read_as_it_was_loaded(
     assert type(loaded) is type(hit)
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_a_failing_loader_is_told_once_and_heals(shop: Warmer, ask: Ask) -> None:
     """Each reader hears of it without a load of its own; an invalidation ends the pause."""
     loads: list[int] = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 
 import pytest
 import redis
 
 from tests.board import Board
+from tests.restarting import restart
 from warmer import Warmer
 from warmer.core.keyspace import keyspace
 from warmer.testing import RedisServer, ValkeyServer, wait_until
@@ -33,7 +35,7 @@ def test_scripts_come_back_after_their_cache_was_flushed(board: Board, own_serve
 def test_what_was_stored_before_a_restart_is_not_served(board: Board, own_server: Server) -> None:
     """Data on disk comes back with the server, and entries of its earlier life are loaded anew."""
     assert board.departures("JFK") == 1
-    own_server.restart()
+    restart(own_server, board.flights)
 
     assert board.departures("JFK") == 2
     assert board.departures("JFK") == 2
@@ -42,7 +44,7 @@ def test_what_was_stored_before_a_restart_is_not_served(board: Board, own_server
 def test_scripts_come_back_after_a_restart(board: Board, own_server: Server) -> None:
     """A restarted server knows no scripts; the first call of each loads it."""
     assert board.departures("JFK") == 1
-    own_server.restart(kill=True)
+    restart(own_server, board.flights, kill=True)
 
     assert board.departures.invalidate("JFK") in (0, 1)
     assert board.departures("JFK") == 2
@@ -57,7 +59,7 @@ def test_the_fence_outlives_a_restart(board: Board, own_server: Server) -> None:
     reader.start()
     gate.wait_entered()
     board.departures.invalidate("JFK")
-    own_server.restart()
+    restart(own_server, board.flights)
 
     gate.open()
     reader.join(20)
@@ -73,7 +75,7 @@ def test_a_lease_of_the_earlier_life_keeps_nobody_waiting(board: Board, own_serv
     reader = threading.Thread(target=board.departures, args=("JFK",))
     reader.start()
     gate.wait_entered()
-    own_server.restart()
+    restart(own_server, board.flights)
 
     assert board.departures("JFK") == 2
     gate.open()
@@ -86,7 +88,7 @@ def test_stamps_grow_over_a_restart(board: Board, own_server: Server) -> None:
     """The stamps after a restart are later than all before it, with the data kept and with the data gone."""
     store = board.runtime.store
     stamps = [store.stamp_names(["g:a"])[0]]
-    own_server.restart()
+    restart(own_server, board.flights)
     stamps.append(store.stamp_names(["g:a"])[0])
     with _client(own_server) as client:
         client.flushall()
@@ -102,7 +104,7 @@ def test_stamps_grow_over_a_restart_with_the_clock_set_back(board: Board, own_se
     before = store.stamp_names(["g:a"])[0]
     with _client(own_server) as client:
         client.set(keyspace(board.flights.namespace, 0).clock, -3_600_000_000)
-    own_server.restart()
+    restart(own_server, board.flights)
 
     assert store.stamp_names(["g:a"])[0] > before
 
@@ -117,7 +119,7 @@ def test_a_process_learns_of_a_restart_by_itself(board: Board, own_server: Serve
         thread.join(10)
     before = board.runtime.store.get(b"x")[1]
 
-    own_server.restart()
+    restart(own_server, board.flights)
 
     assert board.runtime.store.get(b"x")[1] != before
     assert board.departures("JFK") == 2
@@ -166,20 +168,19 @@ def test_what_queries_depend_on_is_registered_again_before_the_first_load(
     looks while the load runs misses the entry.
     """
     seen: list[int] = []
-    flights = Warmer(namespace, redis_url=fast_server.url)
+    with closing(Warmer(namespace, redis_url=fast_server.url)) as flights:
 
-    @flights.cached(ttl=60, name="departures", version="v", depends_on={"flights": ("airport",)})
-    def departures(airport: str) -> int:
-        with _client(fast_server) as client:
-            seen.append(client.hlen(keyspace(namespace, 0).shapes))
-        return 1
+        @flights.cached(ttl=60, name="departures", version="v", depends_on={"flights": ("airport",)})
+        def departures(airport: str) -> int:
+            with _client(fast_server) as client:
+                seen.append(client.hlen(keyspace(namespace, 0).shapes))
+            return 1
 
-    departures("JFK")
-    monkeypatch.setattr(flights.runtime().shapes, "look", lambda: None)  # what comes by every few seconds
-    fast_server.restart()
-    departures("JFK")
-    fast_server.restart()
-    departures.refresh("JFK")
-    flights.close()
+        departures("JFK")
+        monkeypatch.setattr(flights.runtime().shapes, "look", lambda: None)  # what comes by every few seconds
+        restart(fast_server, flights)
+        departures("JFK")
+        restart(fast_server, flights)
+        departures.refresh("JFK")
 
     assert seen == [1, 1, 1]

@@ -17,6 +17,7 @@ import redis
 from tests.board import Board
 from tests.faults.switch import Switch
 from tests.near_board import read_until_near
+from tests.restarting import wait_back
 from warmer import Warmer
 from warmer.core.changes import Changes
 from warmer.core.keyspace import keyspace
@@ -297,6 +298,7 @@ def test_an_old_snapshot_brings_nothing_back(
         server.kill()
         shutil.copy(tmp_path / "old.rdb", tmp_path / "data" / "dump.rdb")
         server.start()
+        wait_back(board.flights)
         with _client(server) as client:
             assert client.zscore(keyspace(namespace, 0).fence, "g:all") is None
             assert int(client.get(keyspace(namespace, 0).seq) or 0) < stamps[0]

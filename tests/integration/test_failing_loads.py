@@ -19,6 +19,7 @@ from warmer.testing import Clock, wait_until
 Start = Callable[..., Future[Any]]
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_a_failed_load_is_told_to_all_who_wait_and_repeated_by_none(board: Board, start: Start) -> None:
     """Fifty readers, one load, one failure: each gets an error of its own that names the cause."""
     gate = board.hold(1)
@@ -64,6 +65,7 @@ def test_an_error_that_reaches_readers_pickles(board: Board) -> None:
     assert copy.args == caught.value.args
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_secrets_in_a_cause_are_masked(board: Board) -> None:
     """A database's message with a password in its URL reaches nobody, in this process or another."""
     board.fail(1, RuntimeError("can't connect to postgresql://app:hunter2@db/flights"))
@@ -75,6 +77,7 @@ def test_secrets_in_a_cause_are_masked(board: Board) -> None:
         assert "app:***@db" in str(caught.value)
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_a_failing_query_is_left_alone_during_its_back_off(board: Board) -> None:
     """Readers after a failure are told at once, without a load."""
     board.fail(1, ValueError("no"))
@@ -153,6 +156,7 @@ def test_a_stale_value_is_served_through_failures(
     assert (again.value, again.state, again.fresh) == (1, "stale", False)
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_a_load_past_its_timeout_is_given_up(make_board: Callable[..., Board], start: Start) -> None:
     """A load that does not return costs its readers the query's timeout, is not stored, and is told as
     such.
@@ -222,6 +226,7 @@ def test_a_wait_for_another_s_load_ends(make_board: Callable[..., Board], start:
     assert board.departures("JFK") == 1
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_a_result_that_does_not_fit_is_an_error_of_the_load(flights: Warmer) -> None:
     """A function that returns what its annotation denies fails where it is loaded, and backs off like any
     other.
@@ -257,6 +262,7 @@ def test_a_result_that_is_too_large_is_an_error_of_the_load(namespace: str, redi
     flights.close()
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_an_error_without_a_text_or_with_an_odd_one_is_told(board: Board) -> None:
     """Whatever an error says of itself, its readers get one of ours."""
 

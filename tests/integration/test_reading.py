@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.restarting import restart
 from warmer import CacheMiss, LoadFailed, LoadTimeout, TooManyLoads, WaitTimeout, Warmer
 from warmer.errors import IdentityRefused
 from warmer.testing import Clock, ValkeyServer, wait_until
@@ -146,6 +147,7 @@ def test_a_refused_commit_stores_nothing(shop: Warmer, source: Source) -> None:
     assert value.bind(1).entry() is None
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_a_failed_load_is_shared_and_not_repeated(shop: Warmer, source: Source) -> None:
     """All who waited get an error that names the cause, masked; the back-off ends with an invalidation."""
     value = query(shop, source)
@@ -414,7 +416,7 @@ def test_after_a_restart_of_redis_nothing_stored_before_is_served(namespace: str
         shop = Warmer(namespace, redis_url=server.url)
         value = query(shop, source)
         value(1)
-        server.restart()
+        restart(server, shop)
         source.version = 2
         assert value(1) == 2
         shop.close()

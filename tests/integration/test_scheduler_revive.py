@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.restarting import restart
 from tests.working.inline import fleet, sweeper
 from warmer import Query, Warmer
 from warmer.core.keys import keyspace
@@ -74,7 +75,7 @@ def test_what_was_stored_before_a_restart_is_due(server: ValkeyServer, kept: War
     for of in range(20):
         number(of)
     assert _revive(kept) == 0
-    server.restart(kill=True)
+    restart(server, kept, kill=True)
     _due(kept)  # the first script of the new life
 
     assert _revive(kept) == 20
@@ -90,7 +91,7 @@ def test_what_nobody_keeps_warm_is_left_alone(server: ValkeyServer, kept: Warmer
     """It is loaded when it is read, as ever."""
     once = _query(kept, keep_warm=False)
     once(1)
-    server.restart()
+    restart(server, kept)
     _due(kept)
 
     assert _revive(kept) == 0
@@ -102,7 +103,7 @@ def test_what_was_loaded_since_is_left_alone(server: ValkeyServer, kept: Warmer)
     number = _query(kept)
     number(1)
     number(2)
-    server.restart()
+    restart(server, kept)
     number(1)
 
     assert _revive(kept) == 1
@@ -127,7 +128,7 @@ def test_what_is_read_most_is_due_first(server: ValkeyServer, kept: Warmer) -> N
     cold.get()
     store = kept.runtime().store
     store.tally(hot.entry_key.shard, 1_000_000, [Tally(hot.entry_key.member, 4000, "always", 10**9, 0, 100)])
-    server.restart()
+    restart(server, kept)
     _due(kept)
 
     _revive(kept)
@@ -145,7 +146,7 @@ def test_several_schedulers_revive_once(server: ValkeyServer, kept: Warmer) -> N
     number = _query(kept)
     for of in range(10):
         number(of)
-    server.restart()
+    restart(server, kept)
     _due(kept)
     slow = Reviver(kept)
     slow.step()
@@ -171,7 +172,7 @@ def test_many_entries_are_revived_in_bounded_steps(
     keys = keyspace(kept.namespace, 0)
     store.command("ZADD", keys.index("number"), *members)
     store.command("SADD", keys.queries, "number")
-    server.restart()
+    restart(server, kept)
     _due(kept)
     reviver = Reviver(kept)
 

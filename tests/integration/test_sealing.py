@@ -300,6 +300,7 @@ def test_inspect_says_whether_an_entry_is_sealed(open_accounts: Open, key: str |
     assert [one.cause for one in failing] == ["ValueError: ***"]
 
 
+@pytest.mark.usefixtures("long_back_off")
 def test_another_process_learns_only_the_class_of_what_failed(open_accounts: Open) -> None:
     """The record of a failure is for the readers of all processes, and for whoever looks into Redis."""
     one, other = open_accounts(), open_accounts()

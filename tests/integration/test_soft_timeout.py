@@ -48,7 +48,7 @@ HOW = pytest.mark.parametrize("how", ["sync", "async", "many", "async-many"])
 @HOW
 def test_a_reader_of_a_stale_entry_waits_for_a_quick_load(stale: Callable[..., Board], how: str) -> None:
     """Within soft_timeout it gets the fresh value."""
-    board = stale(soft_timeout=4)
+    board = stale(soft_timeout=10)
 
     assert _read(board, how) == 2
 
@@ -70,10 +70,11 @@ def test_a_reader_is_served_stale_when_the_load_is_slow(stale: Callable[..., Boa
     assert board.count("soft_timeouts") == 1
 
 
+@pytest.mark.usefixtures("long_back_off")
 @HOW
 def test_a_reader_is_served_stale_when_the_load_fails(stale: Callable[..., Board], how: str) -> None:
     """At once, and so are those who come during its back-off, without a load."""
-    board = stale(soft_timeout=4)
+    board = stale(soft_timeout=10)
     board.fail(2, ValueError("no"))
 
     assert [_read(board, how) for _ in range(3)] == [1, 1, 1]
@@ -100,7 +101,7 @@ def test_what_was_invalidated_is_not_served_instead(stale: Callable[..., Board])
 
 def test_who_does_not_load_gets_what_there_is(stale: Callable[..., Board]) -> None:
     """`entry()` and miss="raise" neither load nor wait."""
-    board = stale(soft_timeout=4)
+    board = stale(soft_timeout=10)
 
     assert board.departures.bind("JFK").get(miss="raise") == 1
     entry = board.departures.bind("JFK").entry()
@@ -113,7 +114,7 @@ def test_who_does_not_load_gets_what_there_is(stale: Callable[..., Board]) -> No
     ("options", "said"),
     [
         ({"soft_timeout": 30}, "below timeout=30"),
-        ({"soft_timeout": 5}, "below wait=5"),
+        ({"soft_timeout": 5, "wait": 5}, "below wait=5"),
         ({"soft_timeout": 2, "wait": 60, "timeout": 1}, "below timeout=1"),
         ({"soft_timeout": 1, "grace": 0}, "0 with grace=0"),
         ({"soft_timeout": -1}, "of 0 or more"),

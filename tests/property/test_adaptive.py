@@ -36,7 +36,7 @@ def test_the_exposure_is_where_the_freshness_is_what_was_asked_for(stale: float)
     assert 1 + expm1(-x) / x == pytest.approx(stale, rel=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(RULES, LOADS)
 def test_the_interval_stays_within_its_bounds(rule: Adaptive, loads: list[tuple[float, bool]]) -> None:
     """Whatever was seen, and it begins near the least."""
@@ -44,7 +44,7 @@ def test_the_interval_stays_within_its_bounds(rule: Adaptive, loads: list[tuple[
     assert rule.least_us <= _seen(rule, loads).interval_us(rule) <= rule.most_us
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(RULES, LOADS, st.floats(1, 1e12))
 def test_an_unchanged_result_never_shortens_the_interval(
     rule: Adaptive, loads: list[tuple[float, bool]], elapsed_us: float
@@ -54,7 +54,7 @@ def test_an_unchanged_result_never_shortens_the_interval(
     assert history.after(elapsed_us, False, rule).interval_us(rule) >= history.interval_us(rule)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(RULES, LOADS, st.floats(0.01, 1))
 def test_a_change_in_time_never_lengthens_the_interval(
     rule: Adaptive, loads: list[tuple[float, bool]], share: float
@@ -66,7 +66,7 @@ def test_a_change_in_time_never_lengthens_the_interval(
     assert history.after(elapsed_us, True, rule).interval_us(rule) <= history.interval_us(rule)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(RULES, LOADS)
 def test_what_is_recorded_is_what_is_read(rule: Adaptive, loads: list[tuple[float, bool]]) -> None:
     """To the thousandth, and as often as it is done."""
@@ -83,7 +83,7 @@ def test_a_record_that_can_not_be_read_begins_anew(text: str) -> None:
     assert history == History() or len(text.split()) == 3
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(RULES)
 def test_a_result_that_never_changes_reaches_the_longest_interval(rule: Adaptive) -> None:
     """By ever longer steps: in tens of loads, for the lowest aim in thousands."""

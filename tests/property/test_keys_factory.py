@@ -8,7 +8,7 @@ from inspect import Parameter, Signature
 from typing import Any
 from zlib import crc32
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.property.values_of_params import KINDS, SIMPLE, Kind, identity, texts
@@ -17,7 +17,7 @@ from warmer.core.params import param_type
 from warmer.core.tokens import escape
 from warmer.errors import KeyDigested, NotAKey
 
-THOROUGH = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=100)
 MEMBER = re.compile(r"[A-Za-z0-9._%-]+@[A-Za-z0-9._%-]+:([A-Za-z0-9._~%();,-]*|#[0-9a-f]{40})").fullmatch
 
 # Names that the compiled builder uses itself, names of builtins, and one that Python normalises.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.property.values_of_params import EVIL, KINDS, Kind, identity, texts
@@ -13,7 +13,7 @@ from warmer.core.params import ParamType, param_type
 from warmer.core.tokens import escape, escape_bytes, join_items, split_items, unescape, unescape_bytes
 
 ALPHABET = re.compile(r"[A-Za-z0-9._~%();-]*").fullmatch
-THOROUGH = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=150)
 
 
 def typed(kind: Kind) -> ParamType:

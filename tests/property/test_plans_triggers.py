@@ -76,7 +76,7 @@ def _expected(line: Line, zone: ZoneInfo, start: datetime, end: datetime) -> lis
     return sorted(at for at in found if start < at <= end)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(line=LINES, zone=st.sampled_from(ZONES), day=st.sampled_from(CHANGES), minutes=st.integers(0, 1440))
 def test_cron_fires_as_crontab_does(line: Line, zone: str, day: str, minutes: int) -> None:
     """Around any change of clocks, a line fires at the minutes that fit, seen from before and from after."""

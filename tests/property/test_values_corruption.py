@@ -72,7 +72,7 @@ def _mutated(blob: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
 
 
 @pytest.mark.parametrize("codec", [PLAIN, SQUEEZED], ids=["plain", "compressed"])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_changed_blob_is_a_miss_or_the_same_value(codec: Codec, data: st.DataObject) -> None:
     """Only changes that stay within the header's times leave an entry; its value is untouched then."""
@@ -86,7 +86,7 @@ def test_a_changed_blob_is_a_miss_or_the_same_value(codec: Codec, data: st.DataO
     assert back == ROWS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_changed_messagepack_under_a_fitting_checksum_is_a_miss_or_a_whole_value(data: st.DataObject) -> None:
     """As if a foreign program had written it: what decodes is of the annotated type all the way down."""
@@ -100,7 +100,7 @@ def test_changed_messagepack_under_a_fitting_checksum_is_a_miss_or_a_whole_value
     assert same(back, again)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_changed_frame_under_a_fitting_checksum_is_a_miss_or_a_value(data: st.DataObject) -> None:
     """A frame that was tampered with decompresses to something, or not; nothing else is raised."""
@@ -112,7 +112,7 @@ def test_a_changed_frame_under_a_fitting_checksum_is_a_miss_or_a_value(data: st.
         return
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 255), st.binary(max_size=200), st.booleans(), KINDS)
 def test_random_bytes_are_a_miss(flags: int, noise: bytes, checked: bool, kind: Kind) -> None:
     """Whatever the flags, the type and the bytes; with a checksum that fits, too."""
@@ -126,7 +126,7 @@ def test_random_bytes_are_a_miss(flags: int, noise: bytes, checked: bool, kind: 
         assert checked
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 @example(b"")
 @example(bytes([FORMAT]) * 300)
@@ -137,7 +137,7 @@ def test_random_blobs_are_no_entries(noise: bytes) -> None:
             _read(PLAIN, blob)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(annotated_values(), KINDS)
 def test_another_types_entry_is_a_miss_or_a_value_of_this_type(case: tuple[Any, Any], wanted: Kind) -> None:
     """A version that was set by hand and not changed: old payloads under a new type end without harm."""
@@ -153,7 +153,7 @@ def test_another_types_entry_is_a_miss_or_a_value_of_this_type(case: tuple[Any, 
         pytest.fail(f"decoded to what is not of its type: {refused}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.recursive(
         st.none()

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.property.value_types import KINDS, Kind, annotated_values, generic, same
 from warmer.core.values import Codec
 from warmer.errors import ResultNotStorable, UnstorableResult
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-
-@unhurried
 @given(annotated_values(), st.sampled_from([0, 10**9]))
 def test_a_value_comes_back_as_it_was(case: tuple[Any, Any], compress_over_bytes: int) -> None:
     """Types, values, order of dicts, signs of zeros: nothing is lost on the way."""
@@ -23,7 +20,6 @@ def test_a_value_comes_back_as_it_was(case: tuple[Any, Any], compress_over_bytes
     assert same(value, codec.decode(*codec.encode(value)))
 
 
-@unhurried
 @given(KINDS, KINDS, st.data())
 def test_a_value_of_another_type_is_refused_or_comes_back_equal(
     annotated: Kind, returned: Kind, data: st.DataObject
@@ -40,7 +36,6 @@ def test_a_value_of_another_type_is_refused_or_comes_back_equal(
     assert same(value, back) or back == value
 
 
-@unhurried
 @given(KINDS, KINDS)
 def test_a_union_is_refused_or_keeps_its_values_apart(one: Kind, other: Kind) -> None:
     """What can't be told apart once stored is refused when decorated; the rest is told apart."""
@@ -50,7 +45,6 @@ def test_a_union_is_refused_or_keeps_its_values_apart(one: Kind, other: Kind) ->
         return
 
 
-@unhurried
 @given(KINDS, KINDS, st.data())
 def test_a_value_of_a_union_comes_back_as_its_own_branch(one: Kind, other: Kind, data: st.DataObject) -> None:
     """A value of either branch comes back as that branch's type."""
@@ -64,7 +58,6 @@ def test_a_value_of_a_union_comes_back_as_its_own_branch(one: Kind, other: Kind,
         assert same(value, back)
 
 
-@unhurried
 @given(KINDS)
 def test_a_digest_depends_on_the_annotation_alone(kind: Kind) -> None:
     """Two codecs of one annotation agree; a list of it is another type."""
@@ -73,7 +66,6 @@ def test_a_digest_depends_on_the_annotation_alone(kind: Kind) -> None:
     assert digest != Codec(generic(list, kind.annotation), "q").type_digest
 
 
-@unhurried
 @given(annotated_values())
 def test_what_is_immutable_can_be_hashed(case: tuple[Any, Any]) -> None:
     """A type that claims to be shareable holds no list, dict or set; Python itself says so."""

@@ -11,6 +11,7 @@ import redis
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.restarting import restart
 from tests.tracked import Flight
 from warmer import Query, Warmer
 from warmer.core.keyspace import keyspace
@@ -174,7 +175,7 @@ def test_a_server_that_lost_everything_is_told_of_the_rows_before_the_next_load(
         reader.warm(FIRST)
         writer.declare_other()
         writer.add(1, to=FIRST)
-        server.restart(kill=True)
+        restart(server, reader.flights, writer.flights, kill=True)
         reader.warm(FIRST, SECOND)
         assert reader.names(*FIRST) == {"c", "a"}
         del reader.loads[:]
@@ -228,7 +229,7 @@ def test_who_counted_as_many_before_a_restart_learns_what_is_there_now(process: 
         gone.declare_other()
         writer.add(1, to=FIRST)
         gone.flights.close()
-        server.restart(kill=True)
+        restart(server, writer.flights, kill=True)
         reader = process(server.url)
         reader.declare()
         reader.warm(SECOND, FIRST)  # in this order FIRST was never listed under the whole table

@@ -188,7 +188,7 @@ def test_a_commit_without_redis_returns_and_is_applied_later(
 ) -> None:
     """With Redis away a commit returns, is counted, and takes effect when Redis is back, by itself."""
     with ValkeyServer(data_dir=tmp_path / "redis") as server:
-        made = tracked(namespace, server.url, engine, invalidate_timeout=0.2, command_timeout=0.2)
+        made = tracked(namespace, server.url, engine, invalidate_timeout=0.5, command_timeout=0.5)
         made.fill()
         server.pause()
         try:
