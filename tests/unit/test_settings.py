@@ -166,7 +166,7 @@ BAD = [
     ({"reader_refresh": False}, "got: False"),
     (
         {"redis_url": "localhost:6379"},
-        "expected a URL that begins with redis://, rediss://, unix://, got: 'loc",
+        "redis+sentinel://, rediss+sentinel://, got: 'loc",
     ),
     ({"redis_url": "http://h"}, "got: 'http://h'"),
     ({"redis_url": 6379}, "got: 6379"),

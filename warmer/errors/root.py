@@ -23,7 +23,7 @@ _E = TypeVar("_E", bound="WarmerError")
 
 _URL_PASSWORD = re.compile(r"(?P<before>[a-zA-Z][\w+.-]*://[^\s:/@?#'\"]*:)[^\s'\"]*@")
 _NAMED_SECRET = re.compile(
-    r"(?P<name>\b(?:password|passwd|pwd|passphrase|secret|token|api_?key|auth)\b['\"]?\s*[=:]\s*)"
+    r"(?P<name>\b(?:sentinel_)?(?:password|passwd|pwd|passphrase|secret|token|api_?key|auth)\b['\"]?\s*[=:]\s*)"
     r"(?:'[^']*'|\"[^\"]*\"|[^\s&,;)\]}]+)",
     re.IGNORECASE,
 )

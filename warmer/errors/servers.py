@@ -52,7 +52,8 @@ class WrongRedisUrl(ServerError):
         """Show the URL and the forms that work."""
         return (
             f"redis_url is {self.url!r}: {self.reason}. No connection was made. Write "
-            "redis://[user:password@]host:port/db, rediss://... for TLS, or unix:///path/to/socket?db=0."
+            "redis://[user:password@]host:port/db, rediss://... for TLS, unix:///path/to/socket?db=0, or "
+            "redis+sentinel://[user:password@]host:port,host:port,host:port/service/db to follow a primary."
         )
 
 

@@ -31,6 +31,11 @@ def contradictions(values: Mapping[str, Any], origins: Mapping[str, str]) -> Ite
             f"redis_away_loads ({values['redis_away_loads']}) is above max_loads ({values['max_loads']}), "
             "which bounds loads at all times. Lower it or raise max_loads"
         )
+    if "+sentinel:" in values["redis_url"] and values["broker_url"] is None and values["celery"] is None:
+        yield (
+            "redis_url names sentinels, and no broker can be made of it. Set broker_url (WARMER_BROKER_URL): "
+            "Celery's brokers have URLs of their own"
+        )
     if values["purger"] is not None and values["purge_url"] is not None:
         yield "the keyword purger and purge_url are both given, and each is a cache to purge. Leave one out"
     if values["celery"] is not None and origins.get("broker_url", "").startswith("the keyword"):
@@ -41,7 +46,8 @@ def complete(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with those that follow from others filled in."""
     filled = dict(values)
     if filled["broker_url"] is None:
-        filled["broker_url"] = broker_of(filled["redis_url"])
+        named = "+sentinel:" in filled["redis_url"]  # then `celery` is given, and has a broker of its own
+        filled["broker_url"] = "" if named else broker_of(filled["redis_url"])
     if filled["queue"] is None:
         filled["queue"] = filled["namespace"]
     return filled

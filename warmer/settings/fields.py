@@ -67,9 +67,11 @@ class Settings:
 
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
-        url("redis", "rediss", "unix"),
+        url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
         "Where entries, leases, the fence and the due index are: a Redis 7.0 or newer, or a Valkey.",
-        special="`rediss://` speaks TLS; `unix:///path/to/socket?db=0` uses a socket file. Unset: the server "
+        special="`rediss://` speaks TLS; `unix:///path/to/socket?db=0` uses a socket file; "
+        "`redis+sentinel://host:port,host:port,host:port/service/db` follows the primary that sentinels name "
+        "(docs/howto/sentinel.md). Unset: the server "
         "that `warmer up` has built in, where it has run in this folder or one above (`.warmer/redis.url`).",
     )
     broker_url: str = setting(

@@ -7,22 +7,21 @@ threads that hit share nothing.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
-from redis.connection import Connection, parse_url
+from redis.connection import Connection
 from redis.exceptions import AuthenticationError, AuthorizationError, MaxConnectionsError, ResponseError
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 from redis.retry import Retry
 
-from warmer.errors import RedisRefused, RedisUnreachable, TooManyConnections, WrongRedisUrl, mask
+from warmer.errors import RedisRefused, RedisUnreachable, TooManyConnections, mask
 from warmer.settings import Settings
+from warmer.store.addresses import connecting
 from warmer.store.breaker import Breaker
 from warmer.store.links import Link, life_from
 
@@ -42,12 +41,9 @@ class Connections:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._options = _read_url(settings.redis_url)
-        self._class = self._options.pop("connection_class", Connection)
+        self._class, self._options = connecting(settings)
         self._options.update(
             protocol=2,
-            socket_timeout=settings.command_timeout,
-            socket_connect_timeout=settings.connect_timeout,
             socket_read_size=4096,  # of the handshake: what comes later, the link reads itself
             retry=Retry(NoBackoff(), 0),
             client_name="warmer",
@@ -241,17 +237,3 @@ class Connections:
     def _refused(self, exc: ResponseError) -> RedisRefused:
         """The error for a server that speaks, and lets nobody in: protected mode, an ACL without INFO."""
         return RedisRefused(mask(self._settings.redis_url), "the connection", mask(str(exc)))
-
-
-def _read_url(url: str) -> dict[str, Any]:
-    """What redis-py makes of a URL, and what it would pass over in silence or stumble on later."""
-    try:
-        options: dict[str, Any] = dict(parse_url(url))
-        parts = urlsplit(url)
-        if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
-            raise WrongRedisUrl(url, f"{parts.path!r} is not the number of a database")
-        made = dict(options)
-        made.pop("connection_class", Connection)(**made)  # it connects later
-    except (ValueError, TypeError) as exc:
-        raise WrongRedisUrl(url, str(exc)) from exc
-    return options

@@ -1,0 +1,112 @@
+"""A primary, a replica of it, and sentinels that watch them: real ones, tuned to be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+
+import redis
+
+from warmer.testing import ValkeyServer, wait_until
+
+SERVICE = "flights"
+
+
+class SentinelServer(ValkeyServer):
+    """One sentinel: the same program in another mode. It keeps what it learns in its configuration file."""
+
+    def __init__(self, primary: ValkeyServer, down_after_ms: int = 60_000) -> None:
+        super().__init__()
+        self._watched = (
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}\n"
+            f"sentinel failover-timeout {SERVICE} 3000\n"
+        )
+
+    def _arguments(self, port: int) -> list[str]:
+        written = self.data_dir / "sentinel.conf"
+        if not written.exists():
+            written.write_text(f"bind 127.0.0.1\nport {port}\ndir {self.data_dir}\n{self._watched}")
+        return [str(written), "--sentinel"]
+
+    def _answers(self, port: int) -> bool:
+        with suppress(redis.RedisError), redis.Redis(port=port) as client:
+            return int(client.info("server")["process_id"]) == self.pid
+        return False
+
+    def client(self) -> redis.Redis:
+        """For its own commands."""
+        return redis.Redis(port=self.port or 0, decode_responses=True, protocol=2)
+
+    def set_periods(self, period_ms: int, *names: str) -> None:
+        """How often it does what."""
+        with self.client() as client:
+            for name in names:
+                client.execute_command("SENTINEL", "DEBUG", name, period_ms)
+
+    def primary_port(self) -> int:
+        """Where it says the primary is."""
+        with self.client() as client:
+            return int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+
+@dataclass
+class Service:
+    """What the sentinels watch. primary: the server that began as such."""
+
+    primary: ValkeyServer
+    replica: ValkeyServer
+    sentinels: list[SentinelServer]
+
+    @property
+    def url(self) -> str:
+        """For `redis_url`."""
+        return "redis+sentinel://" + ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels) + f"/{SERVICE}/0"
+
+    def fail_over(self) -> None:
+        """Have the sentinels promote the replica, as before maintenance."""
+        wait_until(self._begins, timeout_s=20, description="a replica that is good enough")
+
+    def _begins(self) -> bool:
+        with self.sentinels[0].client() as client:
+            try:
+                return bool(client.execute_command("SENTINEL", "FAILOVER", SERVICE))
+            except redis.ResponseError as refused:
+                if "NOGOODSLAVE" not in str(refused):
+                    raise
+                return False
+
+    def wait_promoted(self) -> None:
+        """Wait until every sentinel says that the replica is the primary."""
+        wait_until(
+            lambda: all(one.primary_port() == self.replica.port for one in self.sentinels if one.running),
+            timeout_s=30,
+            description="the sentinels to agree on a new primary",
+        )
+
+
+@contextmanager
+def watched() -> Iterator[Service]:
+    """All of them, in step and knowing each other. The first sentinel is the one that finds a primary gone:
+    of several that do at once, none may get the votes of most.
+    """
+    with ExitStack() as stack:
+        primary = stack.enter_context(ValkeyServer(args={"repl-diskless-sync-delay": 0}))
+        replica = stack.enter_context(ValkeyServer(args={"replicaof": f"127.0.0.1 {primary.port}"}))
+        sentinels = [
+            stack.enter_context(SentinelServer(primary, down_ms)) for down_ms in (400, 60_000, 60_000)
+        ]
+        quick = ("info-period", "ping-period", "publish-period", "ask-period")
+        for one in sentinels:
+            one.set_periods(100, *quick)
+        wait_until(lambda: all(map(_knows_all, sentinels)), timeout_s=30, description="sentinels")
+        for one in sentinels:  # a replica that another promotes is let be for four times that
+            one.set_periods(2000, "publish-period")
+        yield Service(primary, replica, sentinels)
+
+
+def _knows_all(one: SentinelServer) -> bool:
+    with one.client() as client:
+        state = client.sentinel_master(SERVICE)
+    return int(state["num-other-sentinels"]) == 2 and int(state["num-slaves"]) == 1
