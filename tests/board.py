@@ -7,14 +7,12 @@ from collections import defaultdict
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from tests.patience import PATIENCE_S, patient
 from warmer import Query, Warmer
 from warmer.runtime.process import Runtime
 from warmer.testing import wait_until
 
 R = TypeVar("R")
-
-# No test waits that long unless it fails.
-PATIENCE_S = 20.0
 
 
 class Gate:
@@ -41,13 +39,13 @@ class Gate:
 class Board:
     """A namespace with one query, `departures(airport)`, whose value says the how-manieth load it came from.
 
-    settings: of the namespace. options: of the query; without `wait`, readers have a test's patience.
+    settings: of the namespace. options: of the query. What they don't say of waiting is a test's patience.
     """
 
     def __init__(
         self, namespace: str, redis_url: str, *, settings: dict[str, Any] | None = None, **options: Any
     ) -> None:
-        self.flights = Warmer(namespace, redis_url=redis_url, **(settings or {}))
+        self.flights = Warmer(namespace, redis_url=redis_url, **patient(settings or {}))
         self._lock = threading.Lock()
         self.loads = self.running = self.most_running = 0
         self.gates: defaultdict[int, Gate] = defaultdict(Gate)
@@ -57,9 +55,10 @@ class Board:
         def departures(airport: str) -> int:
             return self._load()
 
-        declared = {"ttl": 60, "name": "departures", "version": "v", "tags": ("all",), "wait": PATIENCE_S}
-        declared |= options
-        self.departures: Query[[str], int] = self.flights.cached(**declared)(departures)
+        declared: dict[str, Any] = {
+            "ttl": 60, "name": "departures", "version": "v", "tags": ("all",), "wait": PATIENCE_S,
+        }  # fmt: skip
+        self.departures: Query[[str], int] = self.flights.cached(**(declared | options))(departures)
 
     def hold(self, *loads: int) -> Gate:
         """Have these loads (counted from 1) stand at their gate; the first one's gate."""

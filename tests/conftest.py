@@ -11,13 +11,18 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from tests.guarding import guards
+from tests.patience import patient
 from warmer import Warmer
 from warmer.testing import Clock, RedisServer, ValkeyServer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 # An example may have to wait for a CPU, however quick it is: that is no failure.
 hypothesis.settings.register_profile(
@@ -52,7 +57,7 @@ def namespace(warmer_namespace: str) -> str:
 @pytest.fixture
 def flights(namespace: str, redis_url: str) -> Iterator[Warmer]:
     """A namespace of the test's own on a server of its own, given back afterwards."""
-    flights = Warmer(namespace, redis_url=redis_url)
+    flights = Warmer(namespace, redis_url=redis_url, **patient({}))
     yield flights
     flights.close()
 
@@ -74,6 +79,17 @@ def long_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
 def pg_url(warmer_pg_url: str) -> str:
     """An empty PostgreSQL database."""
     return warmer_pg_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database with three flights and an outbox (tests/tracked.py), of each kind in turn."""
+    from tests.tracked import prepare
+
+    sqlite = request.param == "sqlite"
+    made = prepare(f"sqlite:///{tmp_path / 'flights.db'}" if sqlite else request.getfixturevalue("pg_url"))
+    yield made
+    made.dispose()
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis"])

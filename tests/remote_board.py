@@ -14,7 +14,8 @@ from typing import Any
 
 import redis
 
-from tests.board import PATIENCE_S, Board
+from tests.board import Board
+from tests.patience import PATIENCE_S
 from warmer.testing import ChildProcess, python, wait_until
 
 

@@ -77,7 +77,7 @@ def _loaded(runtime: Runtime, reading: Reading[R], key: bytes, args: Args, miss:
     if miss == "load":
         load = load_apart(runtime, reading, args)
     elif miss == "wait":
-        load = runtime.join(reading, *reading.wish(args, UNREADABLE, miss))
+        load = runtime.join(reading, *reading.wish(runtime, key, args, UNREADABLE, miss))
     else:
         raise CacheMiss(reading.name, reading.entry(args).params)
     outcome = yield load

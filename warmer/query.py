@@ -121,7 +121,7 @@ class Handle(Generic[R]):
         if stale is not None and miss == "raise":
             return reading.entry_of(self._key, self._args, stale)
         for _ in range(MOST_TRIES):
-            wish = reading.wish(self._args, missed, miss)
+            wish = reading.wish(runtime, self._key, self._args, missed, miss)
             if missed is MISSED:
                 runtime.note_missing(self._key)
             load = runtime.join(reading, *wish)
@@ -366,7 +366,10 @@ class Query(Generic[P, R]):
                 values[at] = seen.stale[0]
             elif isinstance(seen, Missed):
                 missed[at] = seen
-        wishes = {at: reading.wish(handles[at]._args, m, reading.options.miss) for at, m in missed.items()}
+        wishes = {
+            at: reading.wish(runtime, handles[at]._key, handles[at]._args, m, reading.options.miss)
+            for at, m in missed.items()
+        }
         if reading.batch is not None and len(wishes) > 1 and reading.options.miss == "load":
             batch = Batch(runtime, reading, len(wishes))
             for _, _, reader in wishes.values():

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, Times, read_times
+from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Times, read_times
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.params import Misfit
 from warmer.core.payload import Seal, front_of
@@ -171,9 +171,11 @@ class Reading(Generic[R]):
         """
         return key in runtime.missing and not self.options.near_s and (miss or self.options.miss) != "raise"
 
-    def wish(self, args: Args, missed: Missed, miss: str) -> tuple[EntryKey, dict[str, Any], Reader]:
+    def wish(
+        self, runtime: Runtime, key: bytes, args: Args, missed: Missed, miss: str
+    ) -> tuple[EntryKey, Mapping[str, Any], Reader]:
         """What a reader that found nothing of use joins with. Raises CacheMiss."""
-        entry, params = self.entry(args), self.params(args)
+        entry, params = runtime.joined(key) or (self.entry(args), self.params(args))
         if miss == "raise":
             raise CacheMiss(self.name, entry.params)
         return entry, params, Reader(newer_than=missed.newer_than, loads=miss == "load")
@@ -205,7 +207,7 @@ class Reading(Generic[R]):
         assert outcome is not None
         if outcome.error is not None:
             _raise_anew(outcome.error)
-        header = Header.read(outcome.blob)
+        header = outcome.header()
         if header is None or not 0 <= header.stamp < 2**53:
             self._note_corrupt(runtime)
             return UNREADABLE

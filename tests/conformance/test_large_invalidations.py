@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from tests.board import Board
-from warmer.core.header import Header
+from tests.filling import fill
+from tests.stamping import stamp
 from warmer.core.keyspace import keyspace
 from warmer.store.removing import remove_listed
 from warmer.testing import RedisServer, ValkeyServer
@@ -22,21 +23,6 @@ MOSTLY_HELD_US = 30_000
 MOST_HELD_US = 500_000
 # What another client waits, scheduling of its own thread included.
 MOST_WAITED_S = 2.0
-
-
-def _fill(client: redis.Redis, board: Board, count: int) -> None:
-    """Entries as commits would have stored them, without a hundred thousand loads."""
-    keys, runtime = keyspace(board.flights.namespace, 0), board.runtime
-    life, now = runtime.store.get(b"x")[1], runtime.store.now_us()
-    header = Header(0, life, 1.0, now, now + 6e7, now + 12e7, now + 6e7).pack()
-    for start in range(0, count, 5000):
-        members = [f"departures@v:X{number}" for number in range(start, start + 5000)]
-        with client.pipeline(transaction=False) as pipe:
-            for member in members:
-                pipe.set(keys.entry(member), header + b"\x01", px=3_600_000)
-            pipe.sadd(keys.members("g:all"), *members)
-            pipe.zadd(keys.index("departures"), dict.fromkeys(members, now + 6e7))
-            pipe.execute()
 
 
 class _Pings:
@@ -68,7 +54,7 @@ def test_many_members_hold_nobody_up(fast_server: Server, namespace: str, how: s
     """Invalidating them all removes them all, in steps that keep other clients waiting for milliseconds."""
     board = Board(namespace, fast_server.url)
     with redis.Redis.from_url(fast_server.url) as client:
-        _fill(client, board, count)
+        fill(client, board, count)
         client.config_set("slowlog-log-slower-than", 500)
         client.config_set("slowlog-max-len", 10_000)
         client.slowlog_reset()
@@ -94,13 +80,13 @@ def test_what_is_loaded_during_a_large_invalidation_stays(fast_server: Server, n
     """An entry that is loaded anew while others are still being removed keeps its new value."""
     board = Board(namespace, fast_server.url)
     with redis.Redis.from_url(fast_server.url) as client:
-        _fill(client, board, 5_000)
+        fill(client, board, 5_000)
     runtime = board.runtime
-    [stamp] = runtime.store.stamp_names(["g:all"])
+    [stamped] = stamp(board.flights, "g:all")
     value = board.departures.refresh("X5")
 
     store = runtime.store
-    remove_listed(store, [stamp], [(0, "g:all")], lambda name, query: 0, store.confirmed)
+    remove_listed(store, [stamped], [(0, "g:all")], lambda name, query: 0, store.confirmed)
 
     assert board.departures("X5") == value
     assert board.departures.bind("X6").entry() is None

@@ -10,6 +10,7 @@ import redis
 
 from tests.board import Board
 from tests.restarting import restart
+from tests.stamping import stamp
 from warmer import Warmer
 from warmer.core.keyspace import keyspace
 from warmer.testing import RedisServer, ValkeyServer, wait_until
@@ -86,27 +87,25 @@ def test_a_lease_of_the_earlier_life_keeps_nobody_waiting(board: Board, own_serv
 
 def test_stamps_grow_over_a_restart(board: Board, own_server: Server) -> None:
     """The stamps after a restart are later than all before it, with the data kept and with the data gone."""
-    store = board.runtime.store
-    stamps = [store.stamp_names(["g:a"])[0]]
+    stamps = stamp(board.flights, "g:a")
     restart(own_server, board.flights)
-    stamps.append(store.stamp_names(["g:a"])[0])
+    stamps += stamp(board.flights, "g:a")
     with _client(own_server) as client:
         client.flushall()
 
-    stamps.append(store.stamp_names(["g:a"])[0])
+    stamps += stamp(board.flights, "g:a")
 
     assert stamps == sorted(set(stamps))
 
 
 def test_stamps_grow_over_a_restart_with_the_clock_set_back(board: Board, own_server: Server) -> None:
     """A machine that comes up with its clock an hour slow goes on from the last stamp on disk."""
-    store = board.runtime.store
-    before = store.stamp_names(["g:a"])[0]
+    before = stamp(board.flights, "g:a")
     with _client(own_server) as client:
         client.set(keyspace(board.flights.namespace, 0).clock, -3_600_000_000)
     restart(own_server, board.flights)
 
-    assert store.stamp_names(["g:a"])[0] > before
+    assert stamp(board.flights, "g:a") > before
 
 
 def test_a_process_learns_of_a_restart_by_itself(board: Board, own_server: Server) -> None:

@@ -21,13 +21,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from warmer import Warmer
 from warmer.testing import ValkeyServer
 
 ENTRIES = 20
 WARM_S = 1.0
-# For what must come about, on a machine that has a lot to do.
-PATIENCE_S = 20.0
 
 
 @dataclass

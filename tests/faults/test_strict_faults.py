@@ -11,19 +11,10 @@ from sqlalchemy import Engine, update
 from tests.faults.strictly import run
 from tests.faults.test_writer_faults import kill_writer
 from tests.strict import JANUARY, Strict, barred
-from tests.tracked import Flight, prepare, tracked
+from tests.tracked import Flight, tracked
 from warmer.testing import Clock, wait_until
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A database with three flights and an outbox."""
-    sqlite = request.param == "sqlite"
-    made = prepare(f"sqlite:///{tmp_path / 'flights.db'}" if sqlite else request.getfixturevalue("pg_url"))
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.board import Board
+from tests.filling import fill, stored
 from warmer.completion import Completion, complete_unfinished
 from warmer.core.header import INVALIDATED, Header
 from warmer.core.keyspace import keyspace
@@ -30,6 +31,7 @@ import sys
 import threading
 
 from tests.board import Board
+from tests.filling import fill, stored
 from warmer.store.scripts import Scripts
 
 namespace, url, shards, options, how, trips = sys.argv[1:]
@@ -63,26 +65,6 @@ Scripts.run_all = dying
 
 def _board(server: ValkeyServer, namespace: str, shards: int, **options: Any) -> Board:
     return Board(namespace, server.url, settings={"shards": shards}, **options)
-
-
-def _fill(client: redis.Redis, board: Board, count: int = COUNT) -> None:
-    """Entries as commits would have stored them."""
-    runtime = board.runtime
-    life, now = runtime.store.get(b"x")[1], runtime.store.now_us()
-    header = Header(0, life, 1.0, now, now + 6e8, now + 12e8, now + 6e8).pack()
-    with client.pipeline(transaction=False) as pipe:
-        for number in range(count):
-            entry = board.departures._reading.entry((f"X{number}",))
-            keys = keyspace(board.flights.namespace, entry.shard)
-            pipe.set(entry.key, header + b"\x01", px=3_600_000)
-            pipe.sadd(keys.members("g:all"), entry.member)
-            pipe.zadd(keys.index("departures"), {entry.member: now + 6e8})
-        pipe.execute()
-
-
-def _stored(client: redis.Redis, board: Board) -> set[bytes]:
-    """Keys of entries."""
-    return set(client.scan_iter(f"w:{{{board.flights.namespace}:*}}:e:*", count=1000))
 
 
 def _records(client: redis.Redis, board: Board) -> int:
@@ -124,22 +106,22 @@ def test_a_killed_invalidation_is_completed_by_a_scheduler(
 ) -> None:
     """Not while its invoker may still be at it; then all of it goes, and its records."""
     board = _board(server, namespace, shards)
-    _fill(client, board)
+    fill(client, board, COUNT)
     _kill_invoker(board, server.url, how, trips)
-    left = _stored(client, board)
+    left = stored(client, board)
     assert left
     assert _records(client, board) > 0
 
     reaper = Reaper(board.flights)
     reaper.step()
-    assert _stored(client, board) == left
+    assert stored(client, board) == left
 
     Clock(board.flights).advance(LONG_S)
     reaper.step()
 
     gone = {board.departures.bind("X77").key.encode()} if how == "part" else left
     wait_until(lambda: _records(client, board) == 0, "its records to be dropped")
-    assert _stored(client, board) == left - gone
+    assert stored(client, board) == left - gone
     assert board.count("invalidations_completed") >= 1
     board.close()
 
@@ -149,7 +131,7 @@ def test_what_is_completed_honours_stale_after_write(
 ) -> None:
     """By whoever does it: also by one that does not know the query."""
     board = _board(server, namespace, 1, stale_after_write=30)
-    _fill(client, board, 200)
+    fill(client, board, 200)
     _kill_invoker(board, server.url, "tag", 2, "{'stale_after_write': 30}")
     board.close()
     board = _board(server, namespace, 1, name="another")
@@ -157,9 +139,9 @@ def test_what_is_completed_honours_stale_after_write(
     Clock(board.flights).advance(LONG_S)
     wait_until(lambda: _records(client, board) == 0, "it to be completed")
 
-    stored = _stored(client, board)
-    assert len(stored) == 200
-    blobs = [board.runtime.store.get(key)[0] or b"" for key in stored]
+    there = stored(client, board)
+    assert len(there) == 200
+    blobs = [board.runtime.store.get(key)[0] or b"" for key in there]
     assert all((header := Header.read(blob)) and header.flags & INVALIDATED for blob in blobs)
     board.close()
 
@@ -169,11 +151,11 @@ def test_without_a_scheduler_any_process_completes_it(
 ) -> None:
     """A process looks into one shard at a time, by itself."""
     board = _board(server, namespace, 4)
-    _fill(client, board, 500)
+    fill(client, board, 500)
     _kill_invoker(board, server.url, "tag, of some shards", 1)
     Clock(board.flights).advance(LONG_S)
 
-    wait_until(lambda: not _stored(client, board), "the rest to be removed", timeout_s=60)
+    wait_until(lambda: not stored(client, board), "the rest to be removed", timeout_s=60)
     wait_until(lambda: _records(client, board) == 0, "the records to be dropped", timeout_s=20)
     board.close()
 
@@ -183,26 +165,26 @@ def test_one_that_could_not_be_confirmed_is_completed(namespace: str) -> None:
     with ValkeyServer() as server, redis.Redis.from_url(server.url) as client:
         settings = {"command_timeout": 0.2, "invalidate_timeout": 0.2}
         board = Board(namespace, server.url, settings=settings)
-        _fill(client, board, 500)
+        fill(client, board, 500)
         scripts = board.runtime.store.scripts
         trips = itertools.count()
         _before_trip(scripts, lambda: server.pause() if next(trips) == 2 else None)
         with pytest.raises(InvalidationUnconfirmed):
             board.flights.invalidate_tags("all")
         server.resume()
-        assert _stored(client, board)
+        assert stored(client, board)
 
         wait_until(lambda: board.count("redis_back"), "Redis to be used again")
         Clock(board.flights).advance(LONG_S)
         Completion(board.runtime).step()
-        wait_until(lambda: not _stored(client, board), "the rest to be removed", timeout_s=60)
+        wait_until(lambda: not stored(client, board), "the rest to be removed", timeout_s=60)
         board.close()
 
 
 def test_a_slow_invoker_is_left_at_it(server: ValkeyServer, client: redis.Redis, namespace: str) -> None:
     """While it says that it is at it, nobody does it once more; when it is done, no record is left."""
     board = _board(server, namespace, 1)
-    _fill(client, board, 300)
+    fill(client, board, 300)
     other, clock = _board(server, namespace, 1), Clock(board.flights)
     completed: list[int] = []
 
@@ -228,7 +210,7 @@ def test_a_small_invalidation_writes_no_record(
     """It is one trip: with one shard no record is needed, with more of them it goes in the same trip."""
     for shards in (1, 8):
         board = _board(server, f"{namespace}-{shards}", shards)
-        _fill(client, board, 10)
+        fill(client, board, 10)
         trips: list[list[str]] = []
         scripts = board.runtime.store.scripts
         _before_trip(scripts, lambda: None, trips)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
-from tests.tracked import Tracked, prepare, tracked
+from tests.tracked import Tracked, tracked
 from tests.working.project import Project
 from tests.working.scheduling import scheduler
 from warmer.outbox.schema import outbox
@@ -55,15 +55,6 @@ with made.sessions.begin() as session:
     if seam == "before invalidation":
         made.delays.put(5, "UA", 1)
 """
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A database with three flights and an outbox."""
-    sqlite = request.param == "sqlite"
-    made = prepare(f"sqlite:///{tmp_path / 'flights.db'}" if sqlite else request.getfixturevalue("pg_url"))
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Python's own helpers of multiprocessing: they live as long as the process, on purpose.
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
-_ENDING_S = 3.0
+_ENDING_S = 10.0
 
 
 def children() -> frozenset[int]:
@@ -33,7 +33,7 @@ def command(pid: int) -> str:
 
 
 def left_behind(before: frozenset[int]) -> list[str]:
-    """End what was started since `before` and does not end by itself in 3 s; the command lines of these."""
+    """End what was started since `before` and does not end by itself soon; the command lines of these."""
     deadline = time.monotonic() + _ENDING_S
     while (left := children() - before) and time.monotonic() < deadline:
         time.sleep(0.02)

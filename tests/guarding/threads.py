@@ -7,7 +7,7 @@ import time
 
 from warmer.testing.tether import THREAD_NAME
 
-_ENDING_S = 3.0
+_ENDING_S = 15.0  # one may be waiting for a server that has too much to do
 
 
 def of_warmer() -> frozenset[threading.Thread]:
@@ -20,7 +20,7 @@ def of_warmer() -> frozenset[threading.Thread]:
 
 
 def left_behind(before: frozenset[threading.Thread]) -> list[str]:
-    """The names of those that were started since `before` and do not end by themselves in 3 s."""
+    """The names of those that were started since `before` and do not end by themselves soon."""
     deadline = time.monotonic() + _ENDING_S
     while (left := of_warmer() - before) and time.monotonic() < deadline:
         time.sleep(0.01)

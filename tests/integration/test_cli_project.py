@@ -81,6 +81,14 @@ def test_a_module_that_does_not_import_shows_its_own_traceback(tmp_path: Path) -
     assert said.err.endswith("warmer: the project does not import, so nothing was started or changed.\n")
 
 
+def test_a_driver_that_is_missing_is_named_with_its_extra(tmp_path: Path) -> None:
+    """A URL of PostgreSQL imports psycopg where the engine is made: who lacks it is told what to install."""
+    missing = "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')\n"
+    write_tasks(tmp_path, _ONE_QUERY.format(ttl=60), db=missing)
+
+    assert say(tmp_path, "db", "check").err.endswith("Install it with `pip install 'warmer[postgres]'`.\n")
+
+
 def test_debug_shows_the_whole_way(tmp_path: Path) -> None:
     """With --debug, wherever it stands on the line, the full traceback is there."""
     write_tasks(tmp_path, _ONE_QUERY.format(ttl=60))

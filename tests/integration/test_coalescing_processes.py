@@ -11,6 +11,7 @@ import pytest
 
 from tests.board import Board, value_of
 from tests.remote_board import RemoteBoard
+from tests.stamping import stamp
 from warmer import LoadFailed, WaitTimeout
 from warmer.store.operations import Lease
 
@@ -77,7 +78,7 @@ def test_a_refused_value_goes_from_process_to_process(
     remote.do("hold", 1)
     there = remote.ask("read", "JFK")
     remote.do("wait_entered", 1)
-    store.stamp_names(["g:all"])
+    stamp(board.flights, "g:all")
 
     remote.do("open", 1)
 
@@ -100,7 +101,7 @@ def test_a_refused_value_is_handed_to_nobody_who_came_later(
     remote.do("wait_entered", 1)
     after = start(one.read, miss="wait")
     board.wait_joined(2)
-    store.stamp_names(["g:all"])
+    stamp(board.flights, "g:all")
 
     remote.do("open", 1)
 

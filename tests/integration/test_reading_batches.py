@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.board import PATIENCE_S, value_of
+from tests.board import value_of
+from tests.patience import PATIENCE_S
 from warmer import LoadFailed, Query, Warmer
 from warmer.errors import BatchMismatch, InvalidOption
 from warmer.testing import wait_until

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from tests.stamping import stamp
 from warmer import PUBLIC, Query, Warmer
 from warmer.testing import Clock, NotInvalidated, assert_invalidates
 
@@ -123,7 +124,7 @@ def test_an_entry_that_is_stamped_but_not_removed_is_reported(delays: Delays, fl
         pytest.raises(NotInvalidated, match="its names were stamped, but it is still served") as failed,
         assert_invalidates(delays, "UA", 3),
     ):
-        flights.runtime().store.stamp_names(["g:month:3"])
+        stamp(flights, "g:month:3")
     assert failed.value.stamped == ("g:month:3",)
 
 

@@ -136,7 +136,8 @@ def guarded(tmp_path: Path) -> Path:
         (tests / folder).mkdir(parents=True)
     for source in (_ROOT / "tests" / "guarding").glob("*.py"):
         (tests / "guarding" / source.name).write_text(source.read_text())
-    (tests / "conftest.py").write_text((_ROOT / "tests" / "conftest.py").read_text())
+    for name in ("conftest.py", "patience.py"):
+        (tests / name).write_text((_ROOT / "tests" / name).read_text())
     (tests / "unit" / "test_guarded.py").write_text(_GUARDED)
     (tests / "integration" / "test_leaking.py").write_text(_LEAKING)
     (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\naddopts = --import-mode=importlib\n")

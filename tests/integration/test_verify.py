@@ -207,6 +207,8 @@ def test_the_command_tells_and_exits(tmp_path: Path, redis_url: str) -> None:
         (folder / "price.txt").write_text("2")
         differs = warmer("verify", "price", "--rate", "50", "--for", "0.2", "--recheck", "0.01,0.1")
         refused = warmer("verify", "--recheck", "5,1")
+        warmer("invalidate", "price", "--all")
+        empty = warmer("verify", "--for", "0.1")
 
     assert agreed.code == 0, agreed.err
     assert agreed.json["samples"] > 0 == agreed.json["diverging"]
@@ -215,3 +217,4 @@ def test_the_command_tells_and_exits(tmp_path: Path, redis_url: str) -> None:
     assert "price(" in differs.out
     assert "g:prices  never invalidated" in differs.out
     assert refused.code == 2
+    assert (empty.code, empty.out.startswith("no entry was held against the database")) == (0, True)

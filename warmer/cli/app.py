@@ -28,10 +28,14 @@ App = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Queries = Annotated[list[str] | None, typer.Argument(metavar="QUERY", help="By default all of them.")]
 QueryName = Annotated[str, typer.Argument(metavar="QUERY", help="The query's name, or its last part.")]
 Params = Annotated[
     list[str] | None, typer.Argument(metavar="PARAM=VALUE", help="The entry's params, as in month=3.")
 ]
+
+# What a project imports by the URL of its database, and the extra of ours that has it.
+_EXTRAS = {"psycopg": "postgres", "aiosqlite": "async"}
 
 START, LOOK, ACT, SERVE = "Start", "Look", "Act", "Services, for production"
 
@@ -89,3 +93,5 @@ def _tell_own(cause: BaseException) -> None:
 
     errors.print(own_traceback(cause), end="", soft_wrap=True)
     errors.print("warmer: the project does not import, so nothing was started or changed.", style="bold red")
+    if isinstance(cause, ModuleNotFoundError) and cause.name in _EXTRAS:
+        errors.print(f"Install it with `pip install 'warmer[{_EXTRAS[cause.name]}]'`.", markup=False)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from warmer.cli.app import LOOK, App, Json, app
+from warmer.cli.app import LOOK, App, Json, Queries, app
 from warmer.cli.finding import connected, project
 from warmer.cli.output import console, counted, one_line, print_json
 
 if TYPE_CHECKING:
     from warmer.found.gaps import AuditReport, QueryAudit
 
-Queries = Annotated[list[str] | None, typer.Argument(metavar="[QUERY]...", help="By default all of them.")]
 Samples = Annotated[int, typer.Option(help="Loads to run of each query.", min=0, max=1000)]
 
 

@@ -49,7 +49,10 @@ def triggers(
     nowhere = set(wanted).intersection(*(state.absent for state in states))
     for name in sorted(nowhere):
         errors.print(f"no table is named {name} here: nothing tells of what a query depends on there")
-    if nowhere or (not install and any(state.missing or state.outdated for state in states)):
+    unmade = not install and any(state.missing or state.outdated for state in states)
+    if unmade:
+        errors.print("`warmer db triggers --install` makes them")
+    if nowhere or unmade:
         raise typer.Exit(1)
 
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from warmer.cli.app import LOOK, App, Json, app
+from warmer.cli.app import LOOK, App, Json, Queries, app
 from warmer.cli.finding import connected, project
 from warmer.cli.output import console, counted, errors, one_line, print_json, seconds
 
 if TYPE_CHECKING:
     from warmer.verify import Audit, Report
 
-Queries = Annotated[list[str] | None, typer.Argument(metavar="[QUERY]...", help="By default all of them.")]
 Rate = Annotated[float, typer.Option(help="Entries a second, at most.", min=0.01, max=1000)]
 For = Annotated[float, typer.Option("--for", help="Seconds to go on drawing entries.", min=0)]
 Recheck = Annotated[
@@ -98,8 +97,11 @@ def _tell(report: Report, *, as_json: bool) -> None:
         return
     held = counted(report.samples, "entry", "entries")
     differing = "none differs" if not report.diverging else f"{report.diverging} stayed different"
-    console.print(f"{held} held against the database: {differing}")
-    console.print(f"consistent but for {report.in_words()}")
+    if report.samples:
+        console.print(f"{held} held against the database: {differing}")
+        console.print(f"consistent but for {report.in_words()}")
+    else:
+        console.print("no entry was held against the database: what nobody has read or warmed is not there")
     if report.by_time:
         console.print(f"{report.by_time} more differ that nothing invalidates: old by their ttl, as declared")
     if report.settling:

@@ -87,6 +87,27 @@ local function remove_all(members, stamp, stale_us)
   return removed, gone
 end
 
+-- Empties the lists of names, ARGV[first] to the last, as long as all that go are at most `most` members: a list is
+-- emptied in full or left as it is. stale_us: as above, but of an owner nothing may be served any more, whatever its
+-- query says. Returns how many values went, and the names that have members left.
+local function remove_short(first, most, stamp, stale_us)
+  local removed, unfinished = 0, {}
+  for i = first, #ARGV do
+    local set = root .. 'members:' .. ARGV[i]
+    local count = redis.call('SCARD', set)
+    if count > most then
+      unfinished[#unfinished + 1] = ARGV[i]
+    elseif count > 0 then
+      most = most - count
+      local is_owner = string.sub(ARGV[i], 1, 2) == 'o:'
+      local went, gone = remove_all(redis.call('SMEMBERS', set), stamp, is_owner and 0 or stale_us)
+      removed = removed + went
+      if #gone > 0 then redis.call('SREM', set, unpack(gone)) end
+    end
+  end
+  return removed, unfinished
+end
+
 -- Removes one entry in every version of its query; how many values went. version: of the caller.
 local function remove_entry(query, tail, version, stamp, stale_us)
   local versions, seen = redis.call('ZRANGE', root .. 'versions:' .. query, 0, -1), false

@@ -36,19 +36,6 @@ end
 
 local stamp = next_stamp()
 raise_fence(stamp, first, #ARGV, tonumber(ARGV[2]), tonumber(ARGV[3]))
-local left, removed, unfinished = tonumber(ARGV[5]), 0, {}
-for i = first, #ARGV do
-  local set = root .. 'members:' .. ARGV[i]
-  local count = redis.call('SCARD', set)
-  if count > left then
-    unfinished[#unfinished + 1] = ARGV[i]
-  elseif count > 0 then
-    left = left - count
-    -- Of an owner nothing may be served any more, whatever its query says.
-    local went, gone = remove_all(redis.call('SMEMBERS', set), stamp, string.sub(ARGV[i], 1, 2) ~= 'o:' and stale or 0)
-    removed = removed + went
-    if #gone > 0 then redis.call('SREM', set, unpack(gone)) end
-  end
-end
+local removed, unfinished = remove_short(first, tonumber(ARGV[5]), stamp, stale)
 if #unfinished > 0 and ARGV[8] ~= '' then record(ARGV[7]) end
 return {'applied', text(now), text(stamp), removed, table.concat(alone), unpack(unfinished)}

@@ -23,16 +23,5 @@ for i = 8, #ARGV do
   end
 end
 
-local left, unfinished = tonumber(ARGV[5]), {}
-for i = 8, #ARGV do
-  local set = root .. 'members:' .. ARGV[i]
-  local count = redis.call('SCARD', set)
-  if count > left then
-    unfinished[#unfinished + 1] = ARGV[i]
-  elseif count > 0 then
-    left = left - count
-    local _, gone = remove_all(redis.call('SMEMBERS', set), stamp, 0)
-    if #gone > 0 then redis.call('SREM', set, unpack(gone)) end
-  end
-end
+local _, unfinished = remove_short(8, tonumber(ARGV[5]), stamp, 0)
 return {'raised', text(now), text(stamp), listed, unpack(unfinished)}

@@ -207,11 +207,6 @@ class Records:
         reply = self._store.command("ZRANGE", key, "-inf", created_us, "BYSCORE", "LIMIT", 0, most)
         return [run.decode() for run in reply]
 
-    def last_firings(self) -> dict[str, int]:
-        """When each plan fired last, as far as any scheduler has seen."""
-        reply = self._store.command("HGETALL", self._keys().fired)
-        return {p.decode(): int(r.split()[0]) for p, r in zip(reply[::2], reply[1::2], strict=True)}
-
     def forget(self, run: str, *, record: bool) -> None:
         """Drop what keeps a run from feeding twice, and (record=True) all else that is known of it."""
         for shard in range(self._store.settings.shards):

@@ -17,14 +17,21 @@ if TYPE_CHECKING:
     from warmer.runtime.process import Runtime
 
 
+def in_loop() -> bool:
+    """Whether this thread runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def warn_in_loop(runtime: Runtime, query: str, method: str) -> None:
     """Warn if this thread runs an event loop: once for each place in the code that calls.
 
     method: what the caller should await instead.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not in_loop():
         return
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("warmer."):

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from warmer.core.header import Header
 from warmer.core.keys import EntryKey
 from warmer.dependencies import Dependencies, Names
 from warmer.options import Options
@@ -57,7 +58,7 @@ class Loadable(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of a reader's wish. Exactly one of `blob` and `error` is set, unless nothing was to do.
 
@@ -69,6 +70,13 @@ class Outcome:
     blob: bytes = b""
     error: BaseException | None = None
     load_s: float = 0.0
+    _header: Header | None = None
+
+    def header(self) -> Header | None:
+        """The header of `blob`, read once for all who are told; None: it can't be read."""
+        if self._header is None:
+            self._header = Header.read(self.blob)
+        return self._header
 
 
 @dataclass(slots=True, eq=False)

@@ -31,6 +31,7 @@ from warmer.store.operations import Acquired, Lease
 
 if TYPE_CHECKING:
     from warmer.runtime.batches import Batch
+    from warmer.runtime.opening import Opening
     from warmer.runtime.process import Runtime
 
 log = logging.getLogger("warmer")
@@ -56,12 +57,14 @@ class Flight:
         self.changed = asyncio.Event()  # a wake-up, the end of a load here, or a newcomer
         self.asked_at = self.asked_worker_at = 0.0
         # One is kept until the server has answered: a lease that was granted in a lost reply is found by it.
-        self.token = runtime.unanswered.pop(entry.member, "") or _new_token()
-        self.turn: asyncio.Task[Any] | None = None  # our place in the queue for a load slot
+        self.token = _new_token()
+        self.turn: asyncio.Task[None] | None = None  # our place in the queue for a load slot
+        self.opening: Opening | None = None  # the first question, if another thread asks it
+        self.begun = False
         self.slot_kept = False  # a load that has started keeps the slot that its question was asked under
 
     def join(self, reader: Reader) -> None:
-        """Add a reader; from the loop's thread only."""
+        """Add a reader; from the loop's thread only, or before the flight is known there."""
         reader.began = time.monotonic()
         reader.deadline = reader.began + self.query.options.wait_s
         self.readers.append(reader)
@@ -96,6 +99,8 @@ class Flight:
 
     async def _step(self) -> float:
         """Ask once for all who are here now; how long the rest may wait before it is asked again."""
+        if self.opening is not None:
+            return await self._open(self.opening)
         batch = list(self.readers)
         if not any(reader.waits and reader.loads for reader in batch):
             return await self._ask(batch)
@@ -116,8 +121,8 @@ class Flight:
         """Whether a load slot is ours now; if not, we keep our place in the queue."""
         slots = self.runtime.slots
         if self.turn is None:
-            if not slots.locked():
-                return await slots.acquire()
+            if slots.take():
+                return True
             self.turn = asyncio.create_task(slots.acquire())
             self.turn.add_done_callback(lambda _: self.changed.set())
         if not self.turn.done():
@@ -130,24 +135,48 @@ class Flight:
             self.runtime.slots.release()
         self.turn = None
 
-    async def _ask(self, batch: list[Reader], *, slot: bool = False, look: bool = False) -> float:
-        token = self.token
+    async def _open(self, opening: Opening) -> float:
+        """Serve the answer that was asked for ahead, under a slot that was taken for it."""
+        self.slot_kept = False
         try:
-            answer = await self.runtime.in_thread(self._acquire, batch, token, look)
+            answer = await opening.answer
+            self.opening = None
+            if answer is None:
+                return 0.0
+            if isinstance(answer, BaseException) and not isinstance(answer, ServerError):
+                raise answer
+            return await self._answered(answer, opening.batch, slot=True, load=opening.load)
+        finally:
+            if not self.slot_kept:
+                self.runtime.slots.release()
+
+    async def _ask(self, batch: list[Reader], *, slot: bool = False, look: bool = False) -> float:
+        answer: Acquired | ServerError
+        try:
+            answer = await self.runtime.in_thread(self.acquire, batch, self.token, look)
         except ServerError as exc:
+            answer = exc
+        return await self._answered(answer, batch, slot=slot)
+
+    async def _answered(
+        self, answer: Acquired | ServerError, batch: list[Reader], *, slot: bool, load: Load | None = None
+    ) -> float:
+        """Serve what the server said, or that it said nothing. load: what was granted, if it runs already."""
+        token = self.token
+        if isinstance(answer, ServerError):
             self.runtime.keep_unanswered(self.entry.member, token)
             _decide(batch, None)
-            await self._go_around(batch, exc)
+            await self._go_around(batch, answer)
             return 0.0
         self.runtime.unanswered.pop(self.entry.member, None)
         self.token = _new_token()
-        wait_s = self._serve(answer, batch, token, slot)
+        wait_s = self._serve(answer, batch, load or Lease(self.entry, token, answer.stamp), slot)
         if answer.kind == "busy" and not any(reader.loads for reader in batch):
             await self._ask_a_worker(_newest_needed(batch))
         return wait_s
 
-    def _acquire(self, batch: list[Reader], token: str, look: bool) -> Acquired:
-        """What the server says to these readers. Called on a thread of the store's."""
+    def acquire(self, batch: list[Reader], token: str, look: bool) -> Acquired:
+        """What the server says to these readers. Not on the loop: it waits for the server."""
         self.runtime.shapes.register()  # before the first lease: writers must know what the entry depends on
         self.runtime.strict.register()
         arrivals = [reader.arrived for reader in batch if reader.arrived is not None]
@@ -176,7 +205,8 @@ class Flight:
         except ServerError as exc:
             log.debug("could not ask a worker for %s: %s", self.entry.member, exc)
 
-    def _serve(self, answer: Acquired, batch: list[Reader], token: str, slot: bool) -> float:
+    def _serve(self, answer: Acquired, batch: list[Reader], granted: Lease | Load, slot: bool) -> float:
+        """granted: what a grant means, the lease, or the load that runs already."""
         wait_s = max(0.0, (answer.until - answer.now) / 1e6)
         if answer.kind == "barred":
             return self._load_past(batch, slot)
@@ -188,7 +218,7 @@ class Flight:
             case "granted":
                 shared = next((r.batch for r in batch if r.batch is not None and not r.batch.begun), None)
                 _decide(batch, shared)
-                self._depart(batch, Lease(self.entry, token, answer.stamp), slot, shared)
+                self._depart(batch, granted, slot, shared)
             case "committed":
                 self._finish(batch, Outcome("committed", blob=answer.blob))
             case "handed":
@@ -223,14 +253,17 @@ class Flight:
         self._depart(going, None, slot, shared)
         return 0.0
 
-    def _depart(self, batch: list[Reader], lease: Lease | None, slot: bool, shared: Batch | None) -> None:
-        """Start the load for those who were here when its lease was asked for."""
+    def _depart(
+        self, batch: list[Reader], granted: Lease | Load | None, slot: bool, shared: Batch | None
+    ) -> None:
+        """Start the load for those who were here when its lease was asked for, if it does not run yet."""
         for reader in batch:
             self.readers.remove(reader)
         self.slot_kept = slot
-        if lease is None:
+        if granted is None:
             self.runtime.loading_past.add(self._at)
-        Load(self, batch, lease, slot, shared).start()
+        load = granted if isinstance(granted, Load) else Load(self, batch, granted, slot, shared)
+        load.start()
 
     async def _go_around(self, batch: list[Reader], exc: ServerError) -> None:
         """The server is away: readers load under a small bound, and nothing is stored."""

@@ -52,11 +52,18 @@ class Load:
         lease: Lease | None,
         slot: bool,
         batch: Batch | None = None,
+        led: bool = False,
     ) -> None:
-        self.batch = batch
+        """led: whoever makes it also runs it, by `lead`."""
+        self.batch, self._led = batch, led
         self.flight, self.readers, self.lease, self.slot = flight, readers, lease, slot
         self.runtime, self.query = flight.runtime, flight.query
         self._given_up = False
+        self._done: asyncio.Future[Outcome] = self.runtime.loop.create_future()
+
+    def lead(self) -> None:
+        """Run it in this thread, one of its own; `start`, on the loop, tells its readers all the same."""
+        self._work()
 
     def start(self) -> None:
         """Run it, and tell its readers when it ends."""
@@ -85,29 +92,26 @@ class Load:
 
     async def ended(self) -> Outcome:
         """Run the load on a thread of its own; past `timeout` it is given up, its commit refused."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Outcome] = loop.create_future()
-
-        def tell(outcome: Outcome) -> None:
-            if not done.done():
-                done.set_result(outcome)
-
-        def work(loaded: Loaded | BaseException | None = None) -> None:
-            outcome = self._outcome(loaded)
-            with contextlib.suppress(RuntimeError):  # the runtime was closed: its readers have been told
-                loop.call_soon_threadsafe(tell, outcome)
-
         try:
-            if self.batch is None or not self.batch.add(self.flight.params, work):
-                LoadThread(self.query.name, work).start()
+            if not self._led and (self.batch is None or not self.batch.add(self.flight.params, self._work)):
+                LoadThread(self.query.name, self._work).start()
         except RuntimeError as exc:  # the process may have no more threads
             return await self.runtime.in_thread(self._failed, exc)
         self.runtime.counts.add("loads")
         try:
             async with asyncio.timeout(self.query.options.timeout_s):
-                return await asyncio.shield(done)
+                return await asyncio.shield(self._done)
         except TimeoutError:
             return await self.runtime.in_thread(self._timed_out)
+
+    def _work(self, loaded: Loaded | BaseException | None = None) -> None:
+        outcome = self._outcome(loaded)
+        with contextlib.suppress(RuntimeError):  # the runtime was closed: its readers have been told
+            self.runtime.loop.call_soon_threadsafe(self._tell, outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        if not self._done.done():
+            self._done.set_result(outcome)
 
     def _outcome(self, loaded: Loaded | BaseException | None) -> Outcome:
         """The load's end, whatever it is: none of it may leave readers waiting. loaded: by a batch."""

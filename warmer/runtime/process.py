@@ -17,18 +17,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmer.completion import Completion
 from warmer.core.keys import EntryKey
+from warmer.core.keyspace import ENTRY
 from warmer.dependencies import Dependencies
 from warmer.errors import NamespaceClosed, RedisUnreachable, ServerError, TooManyConnections
 from warmer.found.naming import Naming
 from warmer.found.outcomes import Outcomes
 from warmer.near.near import Near
+from warmer.runtime.blocking import in_loop
 from warmer.runtime.contract import Loadable, Outcome, Reader, finish
 from warmer.runtime.crossing import Crossing
 from warmer.runtime.flights import Flight
 from warmer.runtime.heartbeat import Heartbeat, Ticker
 from warmer.runtime.incidents import Incidents
 from warmer.runtime.loads import LoadLoop, serve
+from warmer.runtime.opening import Opening, opens
 from warmer.runtime.shapes import Shapes
+from warmer.runtime.slots import Slots
 from warmer.runtime.tallies import Tallies
 from warmer.runtime.wakeups import Wakeups
 from warmer.settings import Settings
@@ -93,7 +97,8 @@ class Runtime:
         self.tasks: set[asyncio.Task[None]] = set()
         self.unanswered: dict[str, str] = {}  # tokens by member
         self.loading_past: set[tuple[int, str]] = set()  # entries that are loaded here while they are barred
-        self._flights: dict[tuple[int, str], Flight] = {}
+        self._flights: dict[bytes, Flight] = {}  # by key
+        self._firsts: dict[bytes, Reader] = {}
         self._joins: Crossing[tuple[Any, ...]] = Crossing(lambda joining: self._join(*joining))
         self.missing: set[bytes] = set()  # see note_missing
         self._asked: dict[bytes, float] = {}
@@ -145,11 +150,24 @@ class Runtime:
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
     ) -> Future[Outcome]:
         """Have the entry loaded, or wait for whoever loads it. From any thread; the future always ends."""
-        self._joins.hand(self.loop, (query, entry, params, reader))
+        flight, key = None, entry.key.encode()
+        # Of a crowd that finds nothing at once, one makes the flight: the others come to it.
+        if opens(reader) and key not in self._flights and self._firsts.setdefault(key, reader) is reader:
+            try:
+                if not (self._closed or in_loop()):
+                    flight = self._open_flight(query, entry, params, reader)
+            finally:
+                del self._firsts[key]
+        self._joins.hand(self.loop, (flight, query, entry, params, reader))
         # Looked at after the loop was called: what it was called for before `close` it still does.
         if self._closed:
             reader.finish(Outcome("failed", error=NamespaceClosed(query.name, entry.params)))
         return reader.future
+
+    def joined(self, key: bytes) -> tuple[EntryKey, Mapping[str, Any]] | None:
+        """Entry and params of a key that others wait for: who comes to them need not make its own."""
+        flight = self._flights.get(key)
+        return None if flight is None else (flight.entry, flight.params)
 
     def note_missing(self, key: bytes) -> None:
         """A reader has looked, found nothing, and is about to join: who comes next joins without a look."""
@@ -226,7 +244,7 @@ class Runtime:
                 if self._loop is None:
                     loop = asyncio.new_event_loop()
                     # Made on the loop's own thread before anybody can use them.
-                    self.slots = asyncio.Semaphore(self.settings.max_loads)
+                    self.slots = Slots(self.settings.max_loads)
                     self.away_slots = asyncio.Semaphore(self.settings.redis_away_loads)
                     threading.Thread(target=serve, args=(loop,), name="warmer-flights", daemon=True).start()
                     self._loop = loop
@@ -247,10 +265,7 @@ class Runtime:
 
     def wake(self, entry: EntryKey) -> None:
         """Have those who wait for this entry here ask again."""
-        flight = self._flights.get((entry.shard, entry.member))
-        if flight:
-            flight.asked_at = 0.0
-            flight.changed.set()
+        self._wake(entry.key.encode())
 
     def close(self) -> None:
         """Give back what is held and stop the threads; for the end of the process."""
@@ -282,19 +297,48 @@ class Runtime:
 
     # -- on the loop
 
-    def _join(self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader) -> None:
-        at = (entry.shard, entry.member)
-        flight = self._flights.get(at)
+    def _join(
+        self,
+        flight: Flight | None,
+        query: Loadable,
+        entry: EntryKey,
+        params: Mapping[str, Any],
+        reader: Reader,
+    ) -> None:
+        """flight: the reader's own, which was there before the loop knew of it."""
         if flight is None:
-            flight = self._flights[at] = Flight(self, query, entry, params)
-            flight.join(reader)
-            task = self.loop.create_task(self._fly(at, flight))
+            key = entry.key.encode()
+            if key not in self._flights:
+                flight = self._open_flight(query, entry, params, reader)
+            if flight is None:
+                flight = self._flights[key]  # they end on this loop only
+                flight.join(reader)
+        if not flight.begun:
+            flight.begun = True
+            task = self.loop.create_task(self._fly(flight))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
-        else:
-            flight.join(reader)
 
-    async def _fly(self, at: tuple[int, str], flight: Flight) -> None:
+    def _open_flight(
+        self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
+    ) -> Flight | None:
+        """A new flight with its first reader; None if somebody else's is there. From any thread."""
+        loop, flight = self.loop, Flight(self, query, entry, params)
+        flight.join(reader)
+        ahead = opens(reader) and not self.store.connections.breaker.open and self.slots.take()
+        if ahead:
+            flight.opening = Opening(flight)
+        if self._flights.setdefault(flight.key, flight) is not flight:
+            if ahead:
+                with contextlib.suppress(RuntimeError):  # closed meanwhile
+                    loop.call_soon_threadsafe(self.slots.release)
+            return None
+        flight.token = self.unanswered.pop(entry.member, "") or flight.token
+        if flight.opening is not None:
+            flight.opening.start()
+        return flight
+
+    async def _fly(self, flight: Flight) -> None:
         try:
             await flight.fly()
         except asyncio.CancelledError:
@@ -305,15 +349,16 @@ class Runtime:
             log.exception("waiting for %s failed", flight.entry.member)
             finish(flight.readers, Outcome("failed", error=exc))
         finally:
-            del self._flights[at]
+            del self._flights[flight.key]
             self.missing.discard(flight.key)
 
     def _woken(self, shard: int, member: str) -> None:
         with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits any more
-            self.loop.call_soon_threadsafe(self._wake_member, shard, member)
+            key = self.store.roots[shard] + f"{ENTRY}{member}".encode("utf-8", "surrogatepass")
+            self.loop.call_soon_threadsafe(self._wake, key)
 
-    def _wake_member(self, shard: int, member: str) -> None:
-        flight = self._flights.get((shard, member))
+    def _wake(self, key: bytes) -> None:
+        flight = self._flights.get(key)
         if flight:
             flight.asked_at = 0.0
             flight.changed.set()

@@ -25,7 +25,7 @@ from warmer.errors import (
 from warmer.settings import Settings
 from warmer.store.connections import Connections
 from warmer.store.heard import Heard
-from warmer.store.scripts import Argument, Call, Scripts, pack, packed_get
+from warmer.store.scripts import Argument, Scripts, pack, packed_get
 
 # A member costs remove.lua 10 to 30 microseconds of the server, most where entries are kept warm: so many
 # hold other clients up for 1 to 2 ms.
@@ -331,15 +331,6 @@ class Store:
                 )[2],
             )
         )
-
-    def stamp_names(self, names: Sequence[str]) -> list[int]:
-        """Raise the fence of these names in every shard, in one trip. Returns each shard's stamp."""
-        stamps: list[int] = []
-        for some in chunks(names, STAMPED):
-            calls = [Call("stamp", root, [FENCE_NAMES, FENCE_AGE_US, *some]) for root in self.roots]
-            replies = self.confirmed(some, lambda these=calls: self.scripts.run_all(these))
-            stamps = stamps or [int(reply[2]) for reply in replies]
-        return stamps
 
     def confirmed(self, names: Sequence[str], action: Any, deadline: float | None = None) -> Any:
         """Repeat an idempotent step until the server has answered.

@@ -8,12 +8,16 @@ disturb each other.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
 
 from warmer import lua
+from warmer.core.keys import EntryKey
 from warmer.runtime import flights, process
-from warmer.runtime.contract import Reader
+from warmer.runtime.contract import Loadable, Outcome, Reader
 from warmer.runtime.loading import Load
+from warmer.store.operations import Acquired, Lease
 
 
 def _replace(script: str, old: str, new: str) -> None:
@@ -36,7 +40,7 @@ def without_fence() -> None:
 def without_rule_5() -> None:
     """Readers join a load that has begun before they did."""
     loading: dict[tuple[int, str], Load] = {}
-    run, join = Load._run, process.Runtime._join
+    run, join = Load._run, process.Runtime.join
 
     async def running(self: Load) -> None:
         at = (self.flight.entry.shard, self.flight.entry.member)
@@ -47,26 +51,34 @@ def without_rule_5() -> None:
             if loading.get(at) is self:
                 del loading[at]
 
-    def joining(self: process.Runtime, query: object, entry: object, params: object, reader: Reader) -> None:
-        load = loading.get((entry.shard, entry.member))  # type: ignore[attr-defined]
-        if load is not None:
-            load.readers.append(reader)
-        else:
-            join(self, query, entry, params, reader)  # type: ignore[arg-type]
+    def joining(
+        self: process.Runtime, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
+    ) -> Future[Outcome]:
+        def on_loop() -> None:
+            load = loading.get((entry.shard, entry.member))
+            if load is not None:
+                load.readers.append(reader)
+            else:
+                join(self, query, entry, params, reader)
+
+        self.loop.call_soon_threadsafe(on_loop)
+        return reader.future
 
     Load._run = running  # type: ignore[method-assign]
-    process.Runtime._join = joining  # type: ignore[method-assign]
+    process.Runtime.join = joining  # type: ignore[method-assign]
 
 
 def without_arrival() -> None:
     """A refused value is handed to readers of other processes, whenever they began."""
     _replace("acquire", "loaded.stamp > arrived", "true")
 
-    def serve(self: flights.Flight, answer: object, batch: list[Reader], token: str, slot: bool) -> float:
+    def serve(
+        self: flights.Flight, answer: Acquired, batch: list[Reader], granted: Lease | Load, slot: bool
+    ) -> float:
         for reader in batch:
-            if answer.kind == "handed":  # type: ignore[attr-defined]
+            if answer.kind == "handed":
                 reader.arrived = 0
-        return original(self, answer, batch, token, slot)  # type: ignore[arg-type]
+        return original(self, answer, batch, granted, slot)
 
     original = flights.Flight._serve
     flights.Flight._serve = serve  # type: ignore[method-assign]

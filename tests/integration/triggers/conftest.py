@@ -5,26 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from tests.tracked import Foreign, Tracked, prepare, tracked
+from tests.tracked import Foreign, Tracked, tracked
 from warmer.triggers import install
 from warmer.triggers.tables import wanted
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A database with three flights and an outbox."""
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'flights.db'}" if sqlite else request.getfixturevalue("pg_url")
-    made = prepare(url)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def test_triggers_from_the_command_line(url: str, tmp_path: Path, redis_url: str
         assert shown.out.count("CREATE TRIGGER") == 5
         missing = warmer("db", "triggers")
         assert (missing.code, "orders: has no triggers" in missing.out) == (1, True)
+        assert "`warmer db triggers --install` makes them" in missing.err
         assert warmer("db", "check").code == 0
         assert "no table is named stray" in warmer("db", "triggers", "--table", "stray").err
 
