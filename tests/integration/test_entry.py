@@ -104,7 +104,7 @@ def test_only_further_names_are_stored_with_a_value(results: Results) -> None:
 def test_an_entry_is_listed_under_no_name_that_its_index_stands_for(
     flights: Warmer, namespace: str, redis_url: str
 ) -> None:
-    """Who names a whole table takes the index of a query that depends on it by columns; no list has it, too."""
+    """Who names a whole table takes the index of a query that depends on it by columns."""
     results = Results(flights, depends_on={"delays": ("month",)})
     results.query(3)
 

@@ -146,7 +146,7 @@ class Load:
         return Outcome("loaded", blob=blob, load_s=loaded.cost_us / 1e6)
 
     def _further(self, found: frozenset[str]) -> frozenset[str]:
-        """What is to be stored of the names that the load found: not those that any entry of the query has."""
+        """What is to be stored of the names that the load found: not what any entry of the query has."""
         names = found.difference(self.flight.names.all())
         if self.query.dependencies.strict:
             return names
