@@ -253,7 +253,7 @@ class Shard:
 
     def heat(self, subject: Subject = UA) -> Heat | None:
         """How much the entry is read, as the scripts have it."""
-        key = self.key("reads")
+        key = self.key("tallies")
         bucket = bucket_of(subject.member, int(self.redis.hget(key, "n") or 1))
         records = cast("bytes | None", self.redis.hget(key, str(bucket)))
         return heat_in(records or b"", subject.member, self.now())

@@ -77,7 +77,7 @@ def test_a_value_in_an_earlier_layout_is_no_answer(shard: Shard) -> None:
     """It would be misread: it is loaded anew."""
     shard.store_earlier_layout(UA)
 
-    assert shard.acquire(UA)[0] == "granted"
+    assert shard.acquire(UA, servable=0)[0] == "granted"
 
 
 def test_a_refresh_is_content_with_no_value_at_all(shard: Shard) -> None:
