@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Times, read_times
+from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, Times, cost_in, read_times
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.params import Misfit
 from warmer.core.payload import Seal, front_of
@@ -108,16 +108,17 @@ class Reading(Generic[R]):
         if times is None or not 0 < times[2] < 2**53:
             self._note_corrupt(runtime)
             return UNREADABLE
-        flags, of_life, stamp, _, fresh_until, grace_until, due_at, _, owner = times
+        flags, of_life, stamp, stored_at, fresh_for, grace_for, due_after, owner = times
         now = runtime.store.now_us()
-        if of_life != life or not now < grace_until:
+        age_us = now - stored_at
+        if of_life != life or not age_us < grace_for:
             return MISSED
         value = self._open(runtime, key, args, found, flags, stamp, owner)
         if type(value) is Missed:
             return value
-        if not now < due_at:
+        if not age_us < due_after:
             runtime.ask(self, args, key, int(stamp))
-            if not now < fresh_until:
+            if not age_us < fresh_for:
                 runtime.counts.add("reads_stale")
                 if self.options.soft_s:
                     return Missed(int(stamp), (value, now, found, times))
@@ -158,10 +159,11 @@ class Reading(Generic[R]):
 
     def entry_of(self, key: bytes, args: Args, seen: Seen) -> Entry[R]:
         """What a read tells of what it saw."""
-        value, now, blob, (flags, _, stamp, stored_at, fresh_until, _, due_at, cost_us, _) = seen
-        age_s = max(0.0, (now - stored_at) / 1e6)
-        state, front = state_of(now, due_at, fresh_until), front_of(flags, blob)
-        return Entry(value, age_s, state, int(stamp), cost_us / 1e6, key.decode(), 0.0, front, (self, args))
+        value, now, blob, (flags, _, stamp, stored_at, fresh_for, _, due_after, _) = seen
+        age_us = now - stored_at
+        state, front = state_of(age_us, due_after, fresh_for), front_of(flags, blob)
+        age_s, cost_s = max(0.0, age_us / 1e6), cost_in(blob) / 1e6
+        return Entry(value, age_s, state, int(stamp), cost_s, key.decode(), 0.0, front, (self, args))
 
     def may_join(self, runtime: Runtime, key: bytes, miss: str | None = None) -> bool:
         """Whether a reader need not look: others here found nothing, and what they wait for is good for it.
@@ -333,7 +335,7 @@ class Reading(Generic[R]):
 
 
 def state_of(now_us: float, due_at: float, fresh_until: float) -> EntryState:
-    """How an entry within its grace stands at this time of the server's."""
+    """How an entry within its grace stands: all of the server's clock, or all since it was stored."""
     if now_us < due_at:
         return "fresh"
     return "early" if now_us < fresh_until else "stale"

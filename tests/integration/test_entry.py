@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from tests.seal_keys import KEY
 from warmer import Entry, Query, Warmer
+from warmer.core.payload import names_in
 from warmer.testing import Clock
 
 
@@ -90,6 +92,25 @@ def test_an_entry_knows_its_names_and_tags(results: Results) -> None:
     for entry in (results.query.read(3), results.query.read(3)):
         assert entry.tags == ("month:3", "found")
         assert entry.names == ("e:carriers:3", "q:carriers", "g:month:3", "g:found")
+
+
+def test_only_further_names_are_stored_with_a_value(results: Results) -> None:
+    """What a query declares is known to who reads it: the load's own are not written into each entry."""
+    results.query.read(3)
+
+    assert names_in(results.query.read(3).front) == ("g:found",)
+
+
+def test_an_entry_is_listed_under_no_name_that_its_index_stands_for(
+    flights: Warmer, namespace: str, redis_url: str
+) -> None:
+    """Who names a whole table takes the index of a query that depends on it by columns."""
+    results = Results(flights, depends_on={"delays": ("month",)})
+    results.query(3)
+
+    with redis.Redis.from_url(redis_url) as client:
+        lists = {key.partition(b"members:")[2] for key in client.scan_iter(f"w:{{{namespace}:0}}:members:*")}
+    assert lists == {b"c:delays:month=n~3", b"g:month:3", b"g:found"}
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_heat_of_what_nobody_reads_goes(flights: Warmer, clock: Clock, keys: Sha
 
     _reap(flights)
 
-    records = store.command("HGET", keys.reads, "0")
+    records = store.command("HGET", keys.tallies, "0")
     assert [member for member in members if heat_in(records, member, store.now_us())] == members[1:]
 
 
@@ -258,21 +258,24 @@ def test_many_records_go_bit_by_bit(flights: Warmer, clock: Clock, keys: ShardKe
         store.tally(0, 1_000_000, tallies)
     clock.advance(HOUR)
     reaper = Reaper(flights)
-    before = client.hlen(keys.reads)
+    before = client.hlen(keys.tallies)
 
     reaper.step()
 
-    assert before - 20 <= client.hlen(keys.reads) < before
-    wait_until(lambda: reaper.step() == 0 and not client.exists(keys.reads), description="all to be cleared")
+    assert before - 20 <= client.hlen(keys.tallies) < before
+    wait_until(
+        lambda: reaper.step() == 0 and not client.exists(keys.tallies), description="all to be cleared"
+    )
 
 
 def test_what_earlier_releases_kept_of_reads_goes(flights: Warmer, keys: ShardKeys, client: Any) -> None:
     """Nothing reads it any more, and no entry's record is to be kept for good."""
     client.hset(keys.heat, "number@1:1", "1700000000000000 1.0 20000000 10000000 1700000000000000 1")
+    client.hset(keys.reads, "0", bytes(17))
 
     _reap(flights)
 
-    assert not client.exists(keys.heat)
+    assert not client.exists(keys.heat, keys.reads)
 
 
 def test_every_shard_is_cleared(namespace: str, redis_url: str, client: Any) -> None:

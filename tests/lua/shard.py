@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -148,6 +149,13 @@ class Shard:
         assert self.commit(subject, token, stamp, **how)[0] == "stored"
         return stamp
 
+    def store_earlier_layout(self, subject: Subject = UA) -> None:
+        """An entry as processes of an earlier release store it: a header of 64 bytes, times as doubles."""
+        stamp = self.store(subject)
+        times = (stamp, self.now(), stamp + 300e6, stamp + 600e6, stamp + 290e6)
+        header = struct.pack("<BBH8sdddddI8s", 0xC1, 0, 0, self.life, *times, 1000, PUBLIC_OWNER)
+        self.redis.set(self.key(f"e:{subject.member}"), header + b"value")
+
     def fail(
         self, subject: Subject, token: str, cause: str = "Oops: no", jitter: float = 1.0, keep: str = "never"
     ) -> Any:
@@ -245,7 +253,7 @@ class Shard:
 
     def heat(self, subject: Subject = UA) -> Heat | None:
         """How much the entry is read, as the scripts have it."""
-        key = self.key("reads")
+        key = self.key("tallies")
         bucket = bucket_of(subject.member, int(self.redis.hget(key, "n") or 1))
         records = cast("bytes | None", self.redis.hget(key, str(bucket)))
         return heat_in(records or b"", subject.member, self.now())

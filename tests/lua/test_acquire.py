@@ -73,6 +73,13 @@ def test_only_a_value_of_a_later_lease_will_do(shard: Shard, newer_by: int, kind
     assert shard.acquire(newer_than=stamp + newer_by)[0] == kind
 
 
+def test_a_value_in_an_earlier_layout_is_no_answer(shard: Shard) -> None:
+    """It would be misread: it is loaded anew."""
+    shard.store_earlier_layout(UA)
+
+    assert shard.acquire(UA, servable=0)[0] == "granted"
+
+
 def test_a_refresh_is_content_with_no_value_at_all(shard: Shard) -> None:
     """With newer_than "inf" the load goes ahead whatever is stored."""
     shard.store()

@@ -45,7 +45,7 @@ def _expected(
 def test_script_and_core_agree_on_when_an_entry_is_due(
     each_redis_url: str, history: list[tuple[int, int]], ttl_us: int, early: float, u: float
 ) -> None:
-    """To the microsecond, and on whether the query is overloaded."""
+    """To the microsecond (in the header nearly), and on whether the query is overloaded."""
     shard = Shard(each_redis_url, f"w:{{due:{next(_roots)}}}:")
     try:
         for wait_us, cost_us in history:
@@ -57,7 +57,8 @@ def test_script_and_core_agree_on_when_an_entry_is_due(
         assert header is not None
         expected, overloaded = _expected(history, int(header.stored_at), ttl_us, early, u)
 
-        assert header.due_at == shard.due() == expected
+        assert shard.due() == expected
+        assert expected - ttl_us / 2**23 <= header.due_at <= expected
         assert bool(shard.redis.hexists(shard.key("overloaded"), UA.query)) == overloaded
     finally:
         shard.close()

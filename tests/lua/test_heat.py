@@ -25,19 +25,19 @@ def test_every_entry_has_a_record_of_its_own(shard: Shard) -> None:
     found = [shard.heat(subject) for subject in SUBJECTS]
 
     rates = [heat.reads_per_second for heat in found if heat]
-    assert rates == pytest.approx([reads / 8 for _, reads in numbered], rel=0.001)
+    assert rates == pytest.approx([reads / 8 for _, reads in numbered], rel=0.01)
 
 
 def test_records_are_small(shard: Shard) -> None:
-    """About twenty bytes an entry, not the hundred of a field of its own."""
+    """About fifteen bytes an entry, not the hundred of a field of its own."""
     _tally(shard, SUBJECTS)
 
-    assert int(shard.redis.hget(shard.key("reads"), "n") or 0) > ENTRIES / 32
-    assert (shard.redis.memory_usage(shard.key("reads"), samples=0) or 0) / ENTRIES < 30
+    assert int(shard.redis.hget(shard.key("tallies"), "n") or 0) > ENTRIES / 128
+    assert (shard.redis.memory_usage(shard.key("tallies"), samples=0) or 0) / ENTRIES < 20
 
 
 def test_a_record_says_when_and_how_much_an_entry_was_read(shard: Shard) -> None:
-    """To the tick of a thirtieth of a second, and a thousandth of the rate and of idle_after."""
+    """To the tick of a thirtieth of a second, and a hundredth of the rate and of idle_after, never above."""
     subject = SUBJECTS[0]
     shard.tally((subject, 80), span_us=2 * SECOND, idle_us=3600 * SECOND)
     began = shard.now()
@@ -48,8 +48,55 @@ def test_a_record_says_when_and_how_much_an_entry_was_read(shard: Shard) -> None
     assert heat is not None
     assert not heat.admitted
     assert heat.last_read_us == pytest.approx(began, abs=SECOND / 2)
-    assert heat.reads_per_second == pytest.approx(10, rel=0.001)
-    assert heat.idle_us == pytest.approx(3600 * SECOND, rel=0.001)
+    assert heat.reads_per_second == pytest.approx(10, rel=0.01)
+    assert 0.99 * 3600 * SECOND < heat.idle_us <= 3600 * SECOND
+
+
+def test_the_time_of_admission_stands_however_often_it_is_read(shard: Shard) -> None:
+    """Reads before it move the last read, and not the time after which one admits."""
+    subject = SUBJECTS[0]
+    for _ in range(19):
+        shard.tally((subject, 1), ttl_us=10 * SECOND, idle_us=20 * SECOND)
+        shard.advance(SECOND // 2)
+        heat = shard.heat(subject)
+        assert heat is not None
+        assert not heat.admitted
+        assert heat.last_read_us == pytest.approx(shard.now() - SECOND // 2, abs=SECOND / 4)
+    shard.advance(3 * SECOND)
+
+    shard.tally((subject, 1), ttl_us=10 * SECOND, idle_us=20 * SECOND)
+
+    heat = shard.heat(subject)
+    assert heat is not None
+    assert heat.admitted
+    assert heat.last_read_us == pytest.approx(shard.now(), abs=SECOND / 4)
+
+
+def test_a_rate_fades_from_the_last_read_on(shard: Shard) -> None:
+    """Also of what has not been admitted: after four reports without a word nothing is left of it."""
+    subject = SUBJECTS[0]
+    shard.tally((subject, 80), span_us=2 * SECOND, ttl_us=600 * SECOND, idle_us=3600 * SECOND)
+    shard.advance(9 * SECOND)
+
+    shard.tally((subject, 8), span_us=2 * SECOND, ttl_us=600 * SECOND, idle_us=3600 * SECOND)
+
+    heat = shard.heat(subject)
+    assert heat is not None
+    assert heat.reads_per_second == pytest.approx(1, rel=0.01)
+
+
+def test_what_is_kept_for_good_is_not_taken_for_admitted(shard: Shard) -> None:
+    """Its reads are counted past the time at which another would be admitted."""
+    subject = SUBJECTS[0]
+    for _ in range(3):
+        shard.tally((subject, 1), ttl_us=SECOND, keep="always")
+        shard.advance(SECOND)
+
+    heat = shard.heat(subject)
+
+    assert heat is not None
+    assert (heat.admitted, heat.idle_us) == (False, 0)
+    assert heat.last_read_us == pytest.approx(shard.now() - SECOND, abs=SECOND / 4)
 
 
 def test_what_went_cold_is_forgotten_as_others_are_told(shard: Shard) -> None:
@@ -86,6 +133,6 @@ def test_buckets_are_numbered_without_a_gap() -> None:
 def test_a_digest_in_the_midst_of_others_is_not_found() -> None:
     """A record is one that begins where records begin."""
     digest = digest_of("q@v:1")
-    records = b"\0\0\0" + digest + bytes(9) + bytes(17)
+    records = b"\0\0\0" + digest + bytes(6) + bytes(14)
 
     assert heat_in(records, "q@v:1", 1.7e15) is None

@@ -176,6 +176,24 @@ def test_stale_after_write_keeps_the_value_marked(shard: Shard) -> None:
     assert 4_000 < shard.redis.pttl(shard.key(f"e:{UA.member}")) <= 5_001
 
 
+@pytest.mark.parametrize("stale_us", [0, 5 * SECOND])
+def test_an_entry_of_an_earlier_layout_is_removed(shard: Shard, stale_us: int) -> None:
+    """Processes of an earlier release would still serve it, and can't be told that it is stale."""
+    shard.store_earlier_layout(UA)
+
+    assert shard.invalidate(stale_us=stale_us)[2] == 1
+    assert shard.blob() is None
+
+
+def test_an_entry_of_an_earlier_layout_that_is_newer_stays(shard: Shard) -> None:
+    """Its stamp is where an entry's stamp is now."""
+    stamp = shard.stamp("g:month")
+    shard.store_earlier_layout(UA)
+
+    assert shard.remove(stamp, UA)[2] == 0
+    assert shard.blob() is not None
+
+
 def test_stale_after_write_never_lengthens_the_grace(shard: Shard) -> None:
     """A value is not served for longer than it would have been without the invalidation."""
     shard.store(ttl_us=SECOND, grace_us=SECOND)

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.property.value_types import KINDS, Kind, annotated_values, same
-from warmer.core.header import COMPRESSED, FORMAT, HEADER_SIZE, Header, read_times
+from warmer.core.header import COMPRESSED, FORMAT, HEADER_SIZE, SHORT, Header, read_times
 from warmer.core.values import Codec
 from warmer.errors import CorruptEntry, ResultNotStorable
 
@@ -48,7 +48,7 @@ def _read(codec: Codec, blob: bytes) -> Any:
     header, times = Header.read(blob), read_times(blob)
     if times is None or header is None:
         raise CorruptEntry("no header")
-    assert header.flags == times[0]
+    assert header.flags == times[0] ^ SHORT
     return codec.decode(times[0], memoryview(blob)[HEADER_SIZE:])
 
 

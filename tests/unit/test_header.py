@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import replace
 from typing import Any
@@ -20,8 +21,10 @@ from warmer.core.header import (
     NO_LIFE,
     PUBLIC_OWNER,
     SEALED,
+    SHORT,
     UNCHANGED,
     Header,
+    cost_in,
     read_times,
 )
 
@@ -34,29 +37,57 @@ HEADER = Header(
     fresh_until=NOW_US + 2,
     grace_until=NOW_US + 3,
     due_at=NOW_US + 4,
-    cost_us=123_456,
+    cost_us=123_450,
     owner=b"owner-42",
 )
 
 
-def test_a_header_is_64_bytes_and_reads_back_as_it_was() -> None:
-    """What is packed is read back, to the microsecond."""
+def test_a_header_is_48_bytes_and_reads_back_as_it_was() -> None:
+    """What is packed is read back, where times are near to the microsecond."""
     blob = HEADER.pack()
-    assert len(blob) == HEADER_SIZE == 64
+    assert len(blob) == HEADER_SIZE == 48
     assert Header.read(blob) == HEADER
+    assert cost_in(blob) == HEADER.cost_us
 
 
 def test_each_field_is_where_the_layout_says() -> None:
     """The offsets that Lua reads and writes are fixed."""
     blob = HEADER.pack()
     assert blob[0] == FORMAT == 0xC1
-    assert blob[1] == COMPRESSED | INVALIDATED
-    assert blob[2:4] == b"\0\0"
+    assert blob[1] == COMPRESSED | INVALIDATED | SHORT
+    assert struct.unpack_from("<H", blob, 2) == (round(math.log2(123_451) * 2048),)
     assert blob[4:12] == b"lifelife"
-    times = [struct.unpack_from("<d", blob, at)[0] - NOW_US for at in (12, 20, 28, 36, 44)]
-    assert times == [0, 1, 2, 3, 4]
-    assert struct.unpack_from("<I", blob, 52) == (123_456,)
-    assert blob[56:64] == b"owner-42"
+    assert [struct.unpack_from("<d", blob, at)[0] - NOW_US for at in (12, 20)] == [0, 1]
+    assert [struct.unpack_from("<f", blob, at)[0] for at in (28, 32, 36)] == [1, 2, 3]
+    assert blob[40:48] == b"owner-42"
+
+
+@pytest.mark.parametrize("lasts_us", [1, 16_777_217, 300_000_001, 3_600_000_001, 365 * 86_400_000_001])
+def test_a_bound_is_cut_down_and_never_up(lasts_us: int) -> None:
+    """By less than a ten-millionth of it: nothing is served for longer than was said, nor for much less."""
+    for stored_at in (NOW_US, NOW_US + 0.75):
+        until = stored_at + lasts_us
+        read = Header.read(replace(HEADER, stored_at=stored_at, fresh_until=until, due_at=until).pack())
+        assert read is not None
+        assert 0 <= until - read.fresh_until <= lasts_us / 2**23
+        assert read.due_at == read.fresh_until
+
+
+def test_a_bound_before_it_was_stored_is_cut_down_too() -> None:
+    """The clock was set back before an invalidation said until when the value may be kept."""
+    read = Header.read(replace(HEADER, grace_until=HEADER.stored_at - 33_554_435).pack())
+    assert read is not None
+    assert read.grace_until == HEADER.stored_at - 33_554_436
+
+
+def test_a_bound_of_never_has_always_passed() -> None:
+    """What only its own readers get, or what was invalidated, is fresh at no age, and reads back as 0."""
+    blob = replace(HEADER, fresh_until=0.0, due_at=0.0).pack()
+    times, read = read_times(blob), Header.read(blob)
+    assert times is not None
+    assert times[4] == times[6] == -math.inf
+    assert read is not None
+    assert (read.fresh_until, read.due_at) == (0.0, 0.0)
 
 
 def test_the_times_are_read_in_place_before_any_payload() -> None:
@@ -89,26 +120,19 @@ def test_a_blob_of_another_format_is_not_an_entry() -> None:
         assert (read_times(blob) is None) == (Header.read(blob) is None) == (first != FORMAT)
 
 
-def test_flags_of_a_later_version_are_not_read() -> None:
-    """An entry that says more than this version understands is a miss, not a guess."""
+def test_flags_of_another_version_are_not_read() -> None:
+    """What says more than this version understands, or has an earlier layout, is a miss, not a guess."""
     assert KNOWN_FLAGS == COMPRESSED | SEALED | INVALIDATED | UNCHANGED | DIGESTED | NAMED == 63
     for flags in range(256):
         blob = bytes([FORMAT, flags]) + HEADER.pack()[2:]
-        assert (read_times(blob) is None) == (flags > KNOWN_FLAGS)
+        assert (read_times(blob) is None) == (not SHORT <= flags <= SHORT + KNOWN_FLAGS)
 
 
-def test_reserved_bytes_are_ignored() -> None:
-    """A later version may use them without losing this version's readers."""
-    blob = bytearray(HEADER.pack())
-    blob[2:4] = b"\xff\xff"
-    assert Header.read(blob) == HEADER
-
-
-@pytest.mark.parametrize("at", [12, 20, 28, 36, 44])
-def test_a_time_that_is_not_a_number_is_not_an_entry(at: int) -> None:
+@pytest.mark.parametrize(("at", "kind"), [(12, "<d"), (20, "<d"), (28, "<f"), (32, "<f"), (36, "<f")])
+def test_a_time_that_is_not_a_number_is_not_an_entry(at: int, kind: str) -> None:
     """A NaN in any time makes the whole header unreadable."""
     blob = bytearray(HEADER.pack())
-    struct.pack_into("<d", blob, at, float("nan"))
+    struct.pack_into(kind, blob, at, float("nan"))
     assert Header.read(blob) is None
 
 
@@ -118,11 +142,12 @@ def test_a_due_time_may_be_infinite() -> None:
     assert Header.read(header.pack()) == header
 
 
-def test_a_cost_beyond_four_bytes_is_cut() -> None:
-    """A load of over 71 minutes counts as one of 71 minutes."""
-    read = Header.read(replace(HEADER, cost_us=MAX_COST_US + 1).pack())
+@pytest.mark.parametrize("cost_us", [0, 1, 2, 999, 2000, 123_456, 30_000_000, MAX_COST_US, 10**12])
+def test_a_cost_is_kept_to_a_sixth_of_a_thousandth(cost_us: int) -> None:
+    """Short ones exactly; a load of over 71 minutes counts as one of 71 minutes."""
+    read = Header.read(replace(HEADER, cost_us=cost_us).pack())
     assert read is not None
-    assert read.cost_us == MAX_COST_US
+    assert read.cost_us == pytest.approx(min(cost_us, MAX_COST_US), rel=0.0004, abs=0.1)
 
 
 @pytest.mark.parametrize(

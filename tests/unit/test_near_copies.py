@@ -15,7 +15,7 @@ from warmer.near.weight import weigh
 from warmer.options import Options
 
 OPTIONS = Options(60, 60)
-TIMES = (0, b"lifelife", 1.0, 2.0, 3.0, 4.0, 5.0, 6, bytes(8))
+TIMES = (0, b"lifelife", 1.0, 2.0, 3.0, 4.0, 5.0, bytes(8))
 
 
 def _copy(name: str, weight: int = 1) -> Copy:

@@ -105,9 +105,10 @@ def state(now_us: float, times: Times, trusted_lives: Container[bytes]) -> State
     never FRESH or EARLY. Else FRESH until due, EARLY until fresh_until, STALE until grace_until; each ends
     just before its bound. A bound that is not a number has passed.
     """
-    flags, life, _, _, fresh_until, grace_until, due, _, _ = times
+    flags, life, _, stored_at, fresh_for, grace_for, due_after, _ = times
+    age_us = now_us - stored_at
     if life not in trusted_lives:
         return State.GONE
-    if now_us < fresh_until and not flags & INVALIDATED:
-        return State.FRESH if now_us < due else State.EARLY
-    return State.STALE if now_us < grace_until else State.GONE
+    if age_us < fresh_for and not flags & INVALIDATED:
+        return State.FRESH if age_us < due_after else State.EARLY
+    return State.STALE if age_us < grace_for else State.GONE

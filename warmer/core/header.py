@@ -1,31 +1,36 @@
-"""The header of an entry: the first 64 bytes of what Redis holds under an entry's key.
+"""The header of an entry: the first 48 bytes of what Redis holds under an entry's key.
 
-    offset 0  format     1 byte, 0xC1 (a byte that MessagePack never uses: no bare value passes for one)
-           1  flags      1 byte, see below
-           2  reserved   2 bytes, written as zeros, ignored when read
-           4  life       8 bytes, the server's life in which the entry was stored
-          12  stamp      the stamp of the lease under which it was loaded
-          20  stored_at  when it was committed
-          28  fresh_until
-          36  grace_until
-          44  due_at     when it should be recomputed
-          52  cost_us    how long the load took, microseconds in 4 bytes
-          56  owner      8 bytes, digest of the identity whose value this is; zeros when public
-          64  payload    see warmer.core.payload
+    offset 0  format      1 byte, 0xC1 (a byte that MessagePack never uses: no bare value passes for one)
+           1  flags       1 byte, see below; SHORT is in every one
+           2  cost        2 bytes, how long the load took, as a logarithm (see `cost_in`)
+           4  life        8 bytes, the server's life in which the entry was stored
+          12  stamp       8 bytes, the stamp of the lease under which it was loaded
+          20  stored_at   8 bytes, when it was committed
+          28  fresh_for   4 bytes, as the next two: how long after that
+          32  grace_for
+          36  due_after   when it should be recomputed
+          40  owner       8 bytes, digest of the identity whose value this is; zeros when public
+          48  payload     see warmer.core.payload
 
-Stamps and times are microseconds of the server's clock as little-endian IEEE doubles: exact up to 2**53
-(the year 2255), and read by Lua's `struct` as the numbers they are. `commit.lua` writes the same layout.
-What is deliberately absent: the query and its params. They are the key.
+stamp and stored_at are microseconds of the server's clock as little-endian IEEE doubles: exact up to 2**53
+(the year 2255), and read by Lua's `struct` as the numbers they are. The bounds are microseconds, too, as
+floats of 4 bytes, which hold 24 bits: exact up to 16 s, to 32 us in five minutes, to 0.1 s in a week. They
+are always cut down: nothing is served for longer than was said. Minus infinity: never at all. `commit.lua`
+writes the same layout. What is deliberately absent: the query and its params. They are the key.
+
+What has an earlier layout has no SHORT, and is a miss. Its life and stamp are where they are here, so that
+an invalidation finds it old, whoever stored it.
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+import math
+from dataclasses import dataclass
 from struct import Struct
 from typing import TypeAlias
 
 FORMAT = 0xC1
-HEADER_SIZE = 64
+HEADER_SIZE = 48
 
 COMPRESSED = 0b0001
 SEALED = 0b0010
@@ -33,37 +38,48 @@ INVALIDATED = 0b0100
 UNCHANGED = 0b1000  # the load before this one found the same result; set by commit.lua
 DIGESTED = 0b1_0000  # a digest of the result stands before the value
 NAMED = 0b10_0000  # so do the names that the load found
+SHORT = 0b100_0000  # the layout above
 KNOWN_FLAGS = COMPRESSED | SEALED | INVALIDATED | UNCHANGED | DIGESTED | NAMED
 
 NO_LIFE = bytes(8)
 PUBLIC_OWNER = bytes(8)
 MAX_COST_US = 2**32 - 1  # 71 minutes; a longer load is told apart from it by nothing that decides
+_COST_STEPS = 2048  # in which a cost doubles: a third of a thousandth each
+_MANTISSA_BITS = 24
 
-#: flags, life, stamp, stored_at, fresh_until, grace_until, due_at, cost_us, owner
-Times: TypeAlias = tuple[int, bytes, float, float, float, float, float, int, bytes]
+#: flags (with SHORT), life, stamp, stored_at, fresh_for, grace_for, due_after, owner
+Times: TypeAlias = tuple[int, bytes, float, float, float, float, float, bytes]
 
-_LAYOUT = Struct("<BBH8sdddddI8s")
-# Pad bytes leave out what a reader has already checked or never needs.
-_TIMES = Struct("<xB2x8sdddddI8s")
+_LAYOUT = Struct("<BBH8sddfff8s")
+# Pad bytes leave out what a reader has already checked or seldom needs.
+_TIMES = Struct("<xB2x8sddfff8s")
 _unpack_times = _TIMES.unpack_from
+_unpack_cost = Struct("<2xH").unpack_from
 
 
 def read_times(blob: bytes | bytearray | memoryview) -> Times | None:
     """The header's fields as a plain tuple (see `Times`), read in place; the hot path's reader.
 
-    None when the blob is too short, has another format, or flags of a later version. A time that is not a
-    number compares false with everything, so such an entry counts as gone (see `warmer.core.due.state`).
+    None when the blob is too short, has another format or layout, or flags of a later version. A time that
+    is not a number compares false with everything, so such an entry counts as gone (see
+    `warmer.core.due.state`).
     """
-    if len(blob) < HEADER_SIZE or blob[0] != FORMAT or blob[1] > KNOWN_FLAGS:
+    if len(blob) < HEADER_SIZE or blob[0] != FORMAT or blob[1] ^ SHORT > KNOWN_FLAGS:
         return None
     return _unpack_times(blob)
+
+
+def cost_in(blob: bytes | bytearray | memoryview) -> int:
+    """How long the load took, in microseconds, to a sixth of a thousandth; of what `read_times` can read."""
+    return round(math.exp2(_unpack_cost(blob)[0] / _COST_STEPS)) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """The fields of an entry's header; times and stamps in server microseconds.
 
-    life and owner are exactly 8 bytes. cost_us is cut to `MAX_COST_US`. due_at may be infinite.
+    life and owner are exactly 8 bytes. cost_us is cut to `MAX_COST_US`. A bound may be infinite, and 0 is
+    never; what is read back is a little less than was packed (see above).
     """
 
     flags: int
@@ -83,14 +99,25 @@ class Header:
             raise ValueError(f"flags are 0 to {KNOWN_FLAGS}, got {self.flags}")
 
     def pack(self) -> bytes:
-        """The 64 bytes that go before the payload. Raises ValueError for a negative cost."""
+        """The 48 bytes that go before the payload. Raises ValueError for a negative cost."""
         if self.cost_us < 0:
             raise ValueError(f"a load costs 0 microseconds or more, got {self.cost_us}")
-        cost_us = min(int(self.cost_us), MAX_COST_US)
+        cost = round(math.log2(1 + min(self.cost_us, MAX_COST_US)) * _COST_STEPS)
         return _LAYOUT.pack(
-            FORMAT, self.flags, 0, self.life, self.stamp, self.stored_at, self.fresh_until,
-            self.grace_until, self.due_at, cost_us, self.owner,
+            FORMAT, self.flags | SHORT, min(cost, 0xFFFF), self.life, self.stamp, self.stored_at,
+            self._after(self.fresh_until), self._after(self.grace_until), self._after(self.due_at),
+            self.owner,
         )  # fmt: skip
+
+    def _after(self, until: float) -> float:
+        """How long after it was stored that is, cut down to what 4 bytes hold."""
+        if until == 0:
+            return -math.inf
+        after = until - self.stored_at
+        if not abs(after) < 2**62:
+            return after * math.inf
+        unit = 2.0 ** max(0, math.frexp(after)[1] - _MANTISSA_BITS)
+        return math.floor(after / unit) * unit
 
     @classmethod
     def read(cls, blob: bytes | bytearray | memoryview) -> Header | None:
@@ -98,8 +125,10 @@ class Header:
         times = read_times(blob)
         if times is None or any(value != value for value in times[2:7]):
             return None
-        return cls(*times)
+        flags, life, stamp, stored_at, *bounds, owner = times
+        fresh, grace, due = (0.0 if after == -math.inf else stored_at + after for after in bounds)
+        return cls(flags ^ SHORT, life, stamp, stored_at, fresh, grace, due, cost_in(blob), owner)
 
     def times(self) -> Times:
-        """The fields in the order of `read_times`."""
-        return astuple(self)
+        """What `read_times` gives of it."""
+        return _unpack_times(self.pack())

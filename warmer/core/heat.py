@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from dataclasses import dataclass
 
-_RECORD = struct.Struct("<5sIIHH")
+_RECORD = struct.Struct("<5sIHHB")
 _WRAPS = 2**32
 _TICK_US = 31_250
 
@@ -36,10 +37,16 @@ def bucket_of(member: str, buckets: int) -> int:
 def heat_in(records: bytes, member: str, now_us: float) -> Heat | None:
     """A member's record in its bucket, or None."""
     digest = digest_of(member)
-    for own, last_read, admit_at, rate, idle in _RECORD.iter_unpack(records):
+    for own, ticks, ahead, low, high in _RECORD.iter_unpack(records):
         if own == digest:
-            ago = (int(now_us // _TICK_US) - last_read) % _WRAPS
+            ago = (int(now_us // _TICK_US) - ticks) % _WRAPS
             ago -= _WRAPS if ago >= _WRAPS // 2 else 0
-            idle_us = (2 ** (idle / 1500) - 1) * 1000
-            return Heat(now_us - ago * _TICK_US, (2 ** (rate / 2000) - 1) / 1000, idle_us, admit_at == 0)
+            last_read_us = now_us - ago * _TICK_US - (_grown(ahead, 1500) if ahead > 1 else 0.0)
+            rate, idle = divmod(high << 16 | low, 4096)
+            return Heat(last_read_us, _grown(rate, 128) / 1e6, _grown(idle, 93), ahead == 0)
     return None
+
+
+def _grown(logarithm: int, steps: int) -> float:
+    """What a logarithm of `_heat.lua` stands for, times 1000: microseconds of one of milliseconds."""
+    return (math.exp2(logarithm / steps) - 1) * 1000

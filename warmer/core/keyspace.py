@@ -51,6 +51,7 @@ class ShardKeys:
     failures: str
     heat: str
     reads: str
+    tallies: str
     queries: str
     params: str
     claims: str

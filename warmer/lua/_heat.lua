@@ -1,10 +1,11 @@
 -- _heat.lua: how much entries are read, for the scripts that go by it. warmer/core/heat.py reads the same.
--- A field of its own costs a hash about 60 bytes beside what it holds. So the records of about twenty entries stand
+-- A field of its own costs a hash about 60 bytes beside what it holds. So the records of about a hundred entries stand
 -- in one field, a bucket; five bytes of a digest tell them apart. Of a million entries, hardly two share a record, and
 -- those are refreshed like the one that is read more. Buckets are split one by one as records come (linear hashing).
--- A record: digest (5 bytes), last_read and admit_at (in ticks modulo 2^32; admit_at 0: admitted), rate and idle_us as
--- logarithms (2 bytes each; idle_us 0: kept for good).
-local buckets, record_size, bucket_full = root .. 'reads', 17, 32 * 17
+-- A record: digest (5 bytes); last_read, in ticks modulo 2^32 (4 bytes) where the next number is 0, admitted, or 1, it
+-- may be at the next read; else admit_at, and the number tells how long before that the last read was, as a logarithm
+-- (2 bytes); rate and idle_us as logarithms (12 bits each; idle_us 0: kept for good).
+local buckets, record_size, bucket_full = root .. 'tallies', 14, 128 * 14
 local tick_us, wraps = 31250, 4294967296
 local bucket_count = tonumber(redis.call('HGET', buckets, 'n') or 1)
 
@@ -42,20 +43,26 @@ local function from_ticks(ticks)
 end
 
 local function unpack_heat(records, at)
-  local last_read, admit_at, rate, idle = struct.unpack('<I4I4I2I2', records, at + 5)
-  return {last_read = from_ticks(last_read), admitted = admit_at == 0,
-          admit_at = admit_at > 0 and from_ticks(admit_at) or 0, rate = (2 ^ (rate / 2000) - 1) / 1000,
-          idle_us = math.floor((2 ^ (idle / 1500) - 1) * 1000)}
+  local ticks, ahead, both = struct.unpack('<I4I2I3', records, at + 5)
+  local time, idle = from_ticks(ticks), both % 4096
+  return {last_read = ahead > 1 and time - (2 ^ (ahead / 1500) - 1) * 1000 or time,
+          admitted = ahead == 0, admit_at = ahead == 0 and 0 or time,
+          rate = (2 ^ (math.floor(both / 4096) / 128) - 1) / 1000, idle_us = math.floor((2 ^ (idle / 93) - 1) * 1000)}
 end
 
 -- Never more than what it was: an entry is not kept warm for longer than was said.
-local function logarithm(number, steps) return math.min(65535, math.floor(math.log(1 + number) / math.log(2) * steps)) end
+local function logarithm(number, steps, most)
+  return math.min(most, math.floor(math.log(1 + number) / math.log(2) * steps))
+end
 
 local function pack_heat(digest, heat)
-  local admit_at = heat.admitted and 0 or math.max(1, math.ceil(heat.admit_at / tick_us) % wraps)
-  local idle = heat.idle_us > 0 and math.max(1, logarithm(heat.idle_us / 1000, 1500)) or 0
-  return digest .. struct.pack('<I4I4I2I2', math.floor(heat.last_read / tick_us) % wraps, admit_at,
-                               logarithm(heat.rate * 1000, 2000), idle)
+  local idle = heat.idle_us > 0 and math.max(1, logarithm(heat.idle_us / 1000, 93, 4095)) or 0
+  local ticks, ahead = math.floor(heat.last_read / tick_us), heat.admitted and 0 or 1
+  if not heat.admitted and heat.admit_at > heat.last_read then
+    ticks = math.ceil(heat.admit_at / tick_us)
+    ahead = math.max(2, logarithm((ticks * tick_us - heat.last_read) / 1000, 1500, 65535))
+  end
+  return digest .. struct.pack('<I4I2I3', ticks % wraps, ahead, logarithm(heat.rate * 1000, 128, 4095) * 4096 + idle)
 end
 
 local function write_bucket(bucket, records)

@@ -80,17 +80,33 @@ local function wake(member)
   if not somebody_waits(member) then redis.call('HDEL', root .. 'waiting', member) end
 end
 
--- Header of an entry's blob: see warmer/core/header.py for the layout.
+-- Header of an entry's blob: see warmer/core/header.py for the layout. An entry of an earlier layout is none.
+local header_size = 48
 local function read_header(blob)
-  if not blob or #blob < 64 or string.byte(blob, 1) ~= 193 then return nil end
+  if not blob or #blob < header_size or string.byte(blob, 1) ~= 193 then return nil end
   local flags = string.byte(blob, 2)
-  local stamp, stored_at, fresh_until, grace_until, due_at, cost = struct.unpack('<dddddI4', blob, 13)
+  if flags < 64 or flags > 127 then return nil end
+  local stamp, stored_at, fresh, grace, due = struct.unpack('<ddfff', blob, 13)
+  local function at(after) return after == -math.huge and 0 or stored_at + after end
   return {flags = flags, life = string.sub(blob, 5, 12), stamp = stamp, stored_at = stored_at,
-          fresh_until = fresh_until, grace_until = grace_until, due_at = due_at, cost = cost}
+          fresh_until = at(fresh), grace_until = at(grace), due_at = at(due),
+          cost = math.floor(2 ^ (struct.unpack('<I2', blob, 3) / 2048) + 0.5) - 1}
+end
+
+-- Bounds as a header has them: microseconds after it was stored, cut down to what 4 bytes hold; 0 is never.
+local function pack_bounds(stored_at, ...)
+  local packed = {}
+  for i, bound in ipairs({...}) do
+    local after = bound - stored_at
+    local _, bits = math.frexp(after)
+    local unit = 2 ^ math.max(0, bits - 24)
+    packed[i] = struct.pack('<f', bound == 0 and -math.huge or math.floor(after / unit) * unit)
+  end
+  return table.concat(packed)
 end
 
 local function header_of(member)
-  return read_header(redis.call('GETRANGE', root .. 'e:' .. member, 0, 63))
+  return read_header(redis.call('GETRANGE', root .. 'e:' .. member, 0, header_size - 1))
 end
 
 -- A member's query: the text before the version.

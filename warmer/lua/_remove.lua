@@ -37,12 +37,13 @@ end
 -- it is kept, and whether that is new.
 local function keep_stale(key, head, stale_us)
   local header = read_header(head)
+  if not header then return false, false end
   local marked = math.floor(header.flags / 4) % 2 == 1
   if marked then return true, false end
   if header.life ~= life or header.grace_until <= now then return false, false end
   local keep_until = math.min(header.grace_until, now + stale_us)
   redis.call('SETRANGE', key, 1, string.char(header.flags + 4))
-  redis.call('SETRANGE', key, 28, struct.pack('<ddd', 0, keep_until, 0))
+  redis.call('SETRANGE', key, 28, pack_bounds(header.stored_at, 0, keep_until, 0))
   redis.call('PEXPIRE', key, text(math.ceil((keep_until - now) / 1000)))
   return true, true
 end
@@ -54,8 +55,9 @@ local function remove_all(members, stamp, stale_us)
   local removed, there, keys, hit = 0, {}, {}, {}
   for _, member in ipairs(members) do
     local key, query = root .. 'e:' .. member, query_of(member)
-    local head = redis.call('GETRANGE', key, 0, 63)
-    local stored = #head == 64 and string.byte(head, 1) == 193 and struct.unpack('<d', head, 13)
+    local head = redis.call('GETRANGE', key, 0, header_size - 1)
+    -- Whatever its layout: a process of another release may have stored it, and others may serve it.
+    local stored = #head == header_size and string.byte(head, 1) == 193 and struct.unpack('<d', head, 13)
     there[member] = stored and true
     if stored and stored < stamp then
       local stays_us, kept, new = type(stale_us) == 'table' and (stale_us[query] or 0) or stale_us, false, false

@@ -9,7 +9,7 @@
 -- ARGV[20] lag_us: by how much what the load read from may be behind, 0: it is not
 -- ARGV[21] how many of the names that follow only serve the fence (they need no member list)
 -- ARGV[22..] names
--- returns  {"stored", now, header (64 bytes; flag UNCHANGED: the result is what was stored), "replaced" | "first"}
+-- returns  {"stored", now, header (48 bytes; flag UNCHANGED: the result is what was stored), "replaced" | "first"}
 --          | {"refused", now} | {"lost", now}
 -- why      a check in Python and then SET could overwrite what a newer holder wrote, or bring back what was invalidated
 local member, token, payload = ARGV[2], ARGV[3], ARGV[5]
@@ -18,8 +18,9 @@ local index = root .. 'index:' .. query
 local flags = tonumber(ARGV[6])
 
 local function pack_header(fresh_until, grace_until, due_at)
-  return struct.pack('<BBI2', 193, flags, 0) .. life
-    .. struct.pack('<dddddI4', tonumber(ARGV[4]), now, fresh_until, grace_until, due_at, tonumber(ARGV[7])) .. ARGV[8]
+  local cost = math.min(65535, math.floor(math.log(1 + tonumber(ARGV[7])) / math.log(2) * 2048 + 0.5))
+  return struct.pack('<BBI2', 193, flags + 64, cost) .. life .. struct.pack('<dd', tonumber(ARGV[4]), now)
+    .. pack_bounds(now, fresh_until, grace_until, due_at) .. ARGV[8]
 end
 
 local stamp = tonumber(ARGV[4])
@@ -29,7 +30,7 @@ local lease = live_lease('leases', member)
 if not is_mine(lease) then
   local aside = live_lease('doomed', member)
   if not is_mine(aside) then
-    local stored = redis.call('GETRANGE', root .. 'e:' .. member, 0, 63)
+    local stored = redis.call('GETRANGE', root .. 'e:' .. member, 0, header_size - 1)
     local header = read_header(stored)
     -- The call was repeated because its reply was lost: it did store.
     if header and header.stamp == stamp and header.life == life then return {'stored', text(now), stored, 'replaced'} end
@@ -98,16 +99,16 @@ grace_until = math.min(grace_until, over)
 
 -- The result is what is stored already, if both have a digest (flag 16) and it is the same: see warmer/core/payload.py.
 local key = root .. 'e:' .. member
-local stored = redis.call('GETRANGE', key, 0, 75)
+local stored = redis.call('GETRANGE', key, 0, header_size + 11)
 local before = read_header(stored)
 if before and before.life == life and math.floor(before.flags / 16) % 2 == 1 and math.floor(flags / 16) % 2 == 1
-   and string.sub(stored, 69, 76) == string.sub(payload, 5, 12) then
+   and string.sub(stored, header_size + 5, header_size + 12) == string.sub(payload, 5, 12) then
   flags = flags + 8
 end
 local header = pack_header(fresh_until, grace_until, due_at)
 local lasts_ms = text(math.ceil((grace_until - now) / 1000))
-if flags % 16 >= 8 and redis.call('STRLEN', key) == 64 + #payload
-   and string.sub(redis.call('GET', key), 65) == payload then
+if flags % 16 >= 8 and redis.call('STRLEN', key) == header_size + #payload
+   and string.sub(redis.call('GET', key), header_size + 1) == payload then
   -- Byte for byte what is there: replicas and the log of writes get its new times, not the value once more.
   redis.call('SETRANGE', key, 0, header)
   redis.call('PEXPIRE', key, lasts_ms)
@@ -155,4 +156,4 @@ redis.call('HDEL', root .. 'failures', member)
 if tonumber(ARGV[11]) >= 0 then redis.call('INCR', root .. 'settled') end
 if settle_runs(member, 'done', stamp) then redis.call('ZADD', index, text(now), member) end
 wake(member)
-return {'stored', text(now), header, before and before.life == life and 'replaced' or 'first'}
+return {'stored', text(now), header, string.sub(stored, 5, 12) == life and 'replaced' or 'first'}

@@ -1,7 +1,7 @@
 -- reap.lua: one step of clearing away what is over in a shard: records that nobody will come back for.
 -- KEYS[1]  root
 -- ARGV[1]  life   ARGV[2] about how many of each kind to look at
--- ARGV[3..11] cursors of leases, doomed, failures, params, loaded, warming, waiting, learned, reads; "0" to begin
+-- ARGV[3..11] cursors of leases, doomed, failures, params, loaded, warming, waiting, learned, tallies; "0" to begin
 -- returns  {now, how many went, {next cursor of each kind}}
 -- why      none of these has a TTL, so that no eviction can take one that matters; and no step may take long
 local SECOND, removed, cursors = 1000000, 0, {}
@@ -58,12 +58,12 @@ for i, kind in ipairs(kinds) do
   end
 end
 
--- Buckets of records of about twenty entries each.
-local reply = redis.call('HSCAN', buckets, ARGV[#ARGV], 'COUNT', math.ceil(ARGV[2] / 20))
+-- Buckets of records of about a hundred entries each.
+local reply = redis.call('HSCAN', buckets, ARGV[#ARGV], 'COUNT', math.ceil(ARGV[2] / 100))
 cursors[#kinds + 1] = reply[1]
 for j = 1, #reply[2], 2 do
   if reply[2][j] ~= 'n' then removed = removed + forget_cold(reply[2][j], reply[2][j + 1]) end
 end
 if redis.call('HLEN', buckets) == 1 and redis.call('HEXISTS', buckets, 'n') == 1 then redis.call('UNLINK', buckets) end
-redis.call('UNLINK', root .. 'heat') -- of earlier releases
+redis.call('UNLINK', root .. 'heat', root .. 'reads') -- of earlier releases
 return {text(now), removed, cursors}

@@ -30,7 +30,7 @@ for i = 3, #ARGV, 6 do
   write_heat(member, heat)
 end
 -- Records of what nobody reads any more go by sampling, like members of names.
-for _, bucket in ipairs(redis.call('HRANDFIELD', buckets, math.ceil((#ARGV - 2) / 96))) do
+for _, bucket in ipairs(redis.call('HRANDFIELD', buckets, math.ceil((#ARGV - 2) / 480))) do
   if bucket ~= 'n' then forget_cold(bucket, redis.call('HGET', buckets, bucket)) end
 end
 return {'tallied', text(now)}

@@ -141,13 +141,13 @@ class NearReading(Reading[R]):
             return ABSENT  # type: ignore[no-any-return]
 
     def _seen(self, runtime: Runtime, copy: Copy, args: Args) -> Seen | None:
-        if self._is_foreign(copy.times[8], args):
+        if self._is_foreign(copy.times[7], args):
             return None
         value = copy.value if copy.value is not AFRESH else self.decoded(copy)
         if value is ABSENT:
             return None
         now = runtime.store.now_us()
-        if not now < copy.times[6]:
+        if not now - copy.times[3] < copy.times[6]:
             runtime.ask(self, args, copy.key, int(copy.times[2]))
         return value, now, copy.front, copy.times
 
@@ -161,7 +161,7 @@ class NearReading(Reading[R]):
         if self.codec.immutable:
             weight = weigh(value)
         else:
-            seal = self.seal_of(key, times[-1])
+            seal = self.seal_of(key, times[7])
             raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
             value, weight = AFRESH, len(raw)
         weight += COPY_BYTES + len(front)
@@ -172,6 +172,6 @@ class NearReading(Reading[R]):
 
     def _deadlines(self, times: Times, asked_at: float, now_us: float) -> tuple[float, float]:
         """When a copy ends and when its entry is due, by the monotonic clock."""
-        now = monotonic()
-        in_grace_s = (times[5] - now_us) / 1e6 - GRACE_MARGIN_S
-        return min(asked_at + self.options.near_s, now + in_grace_s), now + (times[6] - now_us) / 1e6
+        now, age_us = monotonic(), now_us - times[3]
+        in_grace_s = (times[5] - age_us) / 1e6 - GRACE_MARGIN_S
+        return min(asked_at + self.options.near_s, now + in_grace_s), now + (times[6] - age_us) / 1e6

@@ -140,10 +140,7 @@ class Load:
         )  # fmt: skip
         if loaded.reads is not None:
             loaded = replace(loaded, found=loaded.found | self._names_of(loaded.reads, loaded.began))
-        if not query.dependencies.strict:  # what it read of strict queries bars only them
-            loaded = replace(
-                loaded, found=frozenset(name for name in loaded.found if not is_strict_name(name))
-            )
+        loaded = replace(loaded, found=self._further(loaded.found))
         flags, payload = query.encode(loaded.value, flight.entry, flight.params, loaded.found)
         blob = self._unstored_header(loaded, flags) + payload
         if self.lease is not None and loaded.unclean:
@@ -151,6 +148,13 @@ class Load:
         elif self.lease is not None:
             blob = self._commit(loaded, flags, payload, digest_in(front_of(flags, blob))) or blob
         return Outcome("loaded", blob=blob, load_s=loaded.cost_us / 1e6)
+
+    def _further(self, found: frozenset[str]) -> frozenset[str]:
+        """What is to be stored of the names that the load found: not what any entry of the query has."""
+        names = found.difference(self.flight.names.all())
+        if self.query.dependencies.strict:
+            return names
+        return frozenset(name for name in names if not is_strict_name(name))  # they bar only strict entries
 
     def _names_of(self, reads: Reads, began: float) -> frozenset[str]:
         flight, tail = self.flight, self.flight.entry.tail[1:]

@@ -227,8 +227,8 @@ def _lease(record: bytes | None, now: float) -> str:
 
 
 def _heat(store: Store, keys: ShardKeys, member: str, now: float) -> str:
-    buckets = int(store.command("HGET", keys.reads, "n") or 1)
-    records = store.command("HGET", keys.reads, bucket_of(member, buckets))
+    buckets = int(store.command("HGET", keys.tallies, "n") or 1)
+    records = store.command("HGET", keys.tallies, bucket_of(member, buckets))
     heat = heat_in(records or b"", member, now)
     if heat is None:
         return "not read lately"
