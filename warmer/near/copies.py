@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from warmer.core.collecting import Decode
+from warmer.core.copying import Copier
 from warmer.core.header import Times
 from warmer.options import Options
 
@@ -28,7 +28,9 @@ AFRESH: Any = object()
 
 @dataclass(slots=True, eq=False)
 class Copy:
-    """One entry, as it was read: `value` if readers may share it, else AFRESH, and `decode(raw)` for each.
+    """One entry, as it was read: `value` if readers may share it, else AFRESH, and `make(source)` for each.
+
+    source: what is decoded, or a value that nobody but `make` ever sees, and which it copies.
 
     until, calm_until: by the monotonic clock, in seconds; not served from the one on, and from the other on,
     which is never later, there is more to do than to serve it. times: the fields of its header. front: what
@@ -38,8 +40,8 @@ class Copy:
 
     key: bytes
     value: Any = field(repr=False)
-    raw: bytes = field(repr=False)
-    decode: Decode = field(repr=False)
+    source: Any = field(repr=False)
+    make: Copier = field(repr=False)
     times: Times
     front: bytes = field(repr=False)
     options: Options

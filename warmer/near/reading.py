@@ -13,6 +13,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from warmer.core.copying import Copier
 from warmer.core.header import HEADER_SIZE, INVALIDATED, Times
 from warmer.core.payload import front_of
 from warmer.driving import Steps
@@ -130,12 +131,12 @@ class NearReading(Reading[R]):
             return ABSENT  # type: ignore[no-any-return]
         copy.reads += 1
         value = copy.value
-        return value if value is not AFRESH else self.decoded(copy)
+        return value if value is not AFRESH else self.made(copy)
 
-    def decoded(self, copy: Copy) -> R:
+    def made(self, copy: Copy) -> R:
         """The value of one that readers may not share; ABSENT if its types refuse what they made before."""
         try:
-            return copy.decode(copy.raw)  # type: ignore[no-any-return]
+            return copy.make(copy.source)  # type: ignore[no-any-return]
         except Exception:  # noqa: BLE001 - anything: it is code of the user's; a read of the entry will tell
             copy.until = copy.calm_until = 0.0
             return ABSENT  # type: ignore[no-any-return]
@@ -143,7 +144,7 @@ class NearReading(Reading[R]):
     def _seen(self, runtime: Runtime, copy: Copy, args: Args) -> Seen | None:
         if self._is_foreign(copy.times[8], args):
             return None
-        value = copy.value if copy.value is not AFRESH else self.decoded(copy)
+        value = copy.value if copy.value is not AFRESH else self.made(copy)
         if value is ABSENT:
             return None
         now = runtime.store.now_us()
@@ -157,21 +158,31 @@ class NearReading(Reading[R]):
         until, ask_at = self._deadlines(times, asked_at, runtime.store.now_us())
         if until <= asked_at:
             return
-        raw, front = b"", front_of(times[0], blob)
-        if self.codec.immutable:
-            weight = weigh(value)
-        else:
-            seal = self.seal_of(key, times[-1])
-            raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
-            value, weight = AFRESH, len(raw)
+        front = front_of(times[0], blob)
+        value, source, make, weight = self._kept(key, value, blob, times)
         weight += COPY_BYTES + len(front)
-        decode = self.codec.decoder_of(len(raw))
-        copy = Copy(key, value, raw, decode, times, front, self.options, weight, until, min(until, ask_at))
+        copy = Copy(key, value, source, make, times, front, self.options, weight, until, min(until, ask_at))
         kept = runtime.near.put(copy, turn, times[1])
         runtime.counts.add("near_copies" if kept else "near_refusals")
+
+    def _kept(self, key: bytes, value: Any, blob: bytes, times: Times) -> tuple[Any, Any, Copier, int]:
+        """What a copy serves, or what it makes that of and how; and the bytes that this takes."""
+        if self.codec.immutable:
+            return value, None, _as_it_is, weigh(value)
+        if self.codec.copied:
+            weight = weigh(value)
+            copy = self.codec.copier_of(weight)
+            return AFRESH, copy(value), copy, weight  # the value itself goes to the reader
+        seal = self.seal_of(key, times[-1])
+        raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
+        return AFRESH, raw, self.codec.decoder_of(len(raw)), len(raw)
 
     def _deadlines(self, times: Times, asked_at: float, now_us: float) -> tuple[float, float]:
         """When a copy ends and when its entry is due, by the monotonic clock."""
         now = monotonic()
         in_grace_s = (times[5] - now_us) / 1e6 - GRACE_MARGIN_S
         return min(asked_at + self.options.near_s, now + in_grace_s), now + (times[6] - now_us) / 1e6
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
