@@ -84,7 +84,7 @@ def measure(url: str) -> list[dict[str, object]]:
 
     others: Afresh = {"a list": (Frozen, listed), "its rows": (Loose, loose), "decoded": (Coded, coded)}
     records = [_record(shop, label, count, shared, others) for label, count in SIZES.items()]
-    records.append(_threads(shared))
+    records += [_refreshed(shop, shared), _threads(shared)]
     shop.close()
     return records
 
@@ -126,6 +126,29 @@ def _slow(
 ) -> dict[str, Callable[[], object]]:
     decode = msgspec.msgpack.Decoder(types.GenericAlias(list, row)).decode
     return {"decode": lambda: decode(raw), "afresh": lambda: query(count, "UA")}
+
+
+def _refreshed(shop: Warmer, query: Query[[int, str], tuple[Frozen, ...]]) -> dict[str, object]:
+    """The read after a message of a refresh that found the same, against one that reads the entry anew."""
+    count, near = SIZES["200 KB"], shop.runtime().near
+    key = query.bind(count, "UA").key.encode()
+
+    def asked() -> None:
+        near.changed((key,))
+        query(count, "UA")
+
+    def anew() -> None:
+        near.drop((key,))
+        query(count, "UA")
+
+    took = interleaved({"asked": asked, "anew": anew}, 10)
+    front, blob = near.live[key].front, shop.runtime().store.get(key)[0]
+    return {
+        "what": "near, after an unchanged refresh of 200 KB",
+        "bytes": len(blob or b""), "asked bytes": len(front),
+        **{f"{name} us": round(us, 2) for name, us in took.items()},
+        "asked / anew": round(took["asked"] / took["anew"], 3),
+    }  # fmt: skip
 
 
 async def _awaited(query: Query[[int, str], tuple[Frozen, ...]], count: int) -> float:

@@ -4,6 +4,7 @@ The steps are those of any read (`warmer.reading`) with one before and one after
 and many at once are the same:
 
     found = self.look(runtime, key, args)            a copy that may be served: done
+    yield from self._confirming(...)                 one that had a message: is it what is stored still?
     ticket = near.ticket(...)                        before the GET is sent
     self.keep(..., ticket)                           after its reply was found good
 """
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from warmer.core.copying import Copier
 from warmer.core.header import HEADER_SIZE, INVALIDATED, Times
 from warmer.core.payload import front_of
-from warmer.driving import Steps
+from warmer.driving import Fronts, Steps
 from warmer.entry import Entry
 from warmer.errors import ServerError
+from warmer.near.confirming import confirmed
 from warmer.near.copies import AFRESH, Copy
 from warmer.near.near import NOTHING, Near, Ticket
 from warmer.near.weight import weigh
@@ -68,12 +70,28 @@ class NearReading(Reading[R]):
         near = runtime.near
         found: list[Seen | Missed | None] = [self.look(runtime, key, args) for key, args in calls]
         rest = [at for at, one in enumerate(found) if one is None]
+        if any(near.known(calls[at][0]) for at in rest):
+            yield from self._confirming(runtime, calls, found, rest)
+            rest = [at for at in rest if found[at] is None]
         if rest:
             tickets = [near.ticket(calls[at][0], self._stems) for at in rest]
             blobs, life = yield [calls[at][0] for at in rest]
             for at, blob, ticket in zip(rest, blobs, tickets, strict=True):
                 found[at] = self.answered(runtime, *calls[at], blob, life, ticket)
         return [one for one in found if one is not None]
+
+    def _confirming(
+        self, runtime: Runtime, calls: list[Call], found: list[Seen | Missed | None], rest: list[int]
+    ) -> Steps[None]:
+        """Of copies that may be what is stored still, ask only what stands before the value."""
+        near, asked = runtime.near, list[tuple[int, Copy, Ticket]]()
+        for at in rest:
+            copy, ticket = near.known(calls[at][0]), near.ticket(calls[at][0], self._stems)
+            if copy is not None and ticket is not None:
+                asked.append((at, copy, ticket))
+        fronts = yield Fronts([(copy.key, len(copy.front)) for _, copy, _ in asked])
+        for (at, copy, ticket), (front, life) in zip(asked, fronts, strict=True):
+            found[at] = self._confirmed(runtime, calls[at][1], copy, front, life, ticket)
 
     def settle(
         self,
@@ -123,6 +141,29 @@ class NearReading(Reading[R]):
         if ticket is not None and not isinstance(found, Missed):
             self._keep(runtime, key, found, ticket)
         return found
+
+    def _confirmed(
+        self, runtime: Runtime, args: Args, copy: Copy, front: Found, life: bytes, ticket: Ticket
+    ) -> Seen | Missed | None:
+        """The copy's value, and the copy kept again with its new times; None: the entry must be read."""
+        if not isinstance(front, bytes):
+            return None
+        runtime.near.reached()
+        if not front:
+            return MISSED
+        now_us = runtime.store.now_us()
+        times = confirmed(copy, front, life, now_us)
+        if times is None:
+            return None
+        until, ask_at = self._deadlines(times, ticket[1], now_us)
+        again = copy.again(times, front, until, min(until, ask_at))
+        seen = self._seen(runtime, again, args)
+        if seen is not None:
+            runtime.tallies.add(copy.key, self.options)
+            runtime.counts.add("near_confirmed")
+            if until > ticket[1]:
+                runtime.near.put(again, ticket[0], life)
+        return seen
 
     def fast(self, key: bytes) -> R:
         """The value of a copy of a public entry, where serving it is all there is to do; else ABSENT."""
