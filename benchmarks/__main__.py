@@ -27,7 +27,9 @@ def near_copies(url: str) -> list[Record]:
         for name, figure in one.items():
             if isinstance(figure, float):
                 way, unit = (name[:-3], "us") if name.endswith(" us") else (name, "")
-                target = {"near / TTLCache": "<= 1.5", "above near / decode": "<= 1.0"}.get(name, "")
+                target = (
+                    "<= 1.5" if name == "near / TTLCache" else "<= 1.0" if name.startswith("above") else ""
+                )
                 records.append(Record(str(one["what"]), way, figure, unit, target=target))
     return records
 

@@ -13,9 +13,11 @@ import statistics
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import cachetools
 import msgspec
@@ -23,12 +25,11 @@ from cachetools.keys import hashkey
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rounds import interleaved, rows
+from benchmarks.rounds import SIZES, encoded, interleaved
 from warmer import Query, Warmer
 from warmer.testing import ValkeyServer, wait_until
 
 CALLS, THREADS = 2000, 8
-SIZES = {"200 B": 6, "5 KB": 150, "200 KB": 6000}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,27 @@ class Frozen:
     delay: float
 
 
+@dataclass
+class Loose:
+    """One that they may not."""
+
+    number: int
+    carrier: str
+    delay: float
+
+
+@dataclass
+class Coded(Loose):
+    """The same with code of its own: nothing but decoding makes another."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+#: By what is made for each reader: what the list holds, and the query.
+Afresh: TypeAlias = dict[str, tuple[type[Any], Query[[int, str], Any]]]
+
+
 def measure(url: str) -> list[dict[str, object]]:
     """One record a size: microseconds of each way, and ours as a ratio of what it is compared with."""
     shop = Warmer("bench-near", redis_url=url)
@@ -48,12 +70,21 @@ def measure(url: str) -> list[dict[str, object]]:
     def shared(count: int, carrier: str) -> tuple[Frozen, ...]:
         return tuple(Frozen(n, f"carrier {n % 20:02}", n / 7) for n in range(count))
 
-    @shop.cached(ttl=600, near=600, name="fresh", version="1")
-    def fresh(count: int, carrier: str) -> list[Frozen]:
+    @shop.cached(ttl=600, near=600, name="listed", version="1")
+    def listed(count: int, carrier: str) -> list[Frozen]:
         return list(shared.fn(count, carrier))
 
-    records = [_record(shop, label, count, shared, fresh) for label, count in SIZES.items()]
-    records.append(_threads(shared))
+    @shop.cached(ttl=600, near=600, name="loose", version="1")
+    def loose(count: int, carrier: str) -> list[Loose]:
+        return [Loose(row.number, row.carrier, row.delay) for row in shared.fn(count, carrier)]
+
+    @shop.cached(ttl=600, near=600, name="coded", version="1")
+    def coded(count: int, carrier: str) -> list[Coded]:
+        return [Coded(row.number, row.carrier, row.delay) for row in shared.fn(count, carrier)]
+
+    others: Afresh = {"a list": (Frozen, listed), "its rows": (Loose, loose), "decoded": (Coded, coded)}
+    records = [_record(shop, label, count, shared, others) for label, count in SIZES.items()]
+    records += [_refreshed(shop, shared), _threads(shared)]
     shop.close()
     return records
 
@@ -63,36 +94,60 @@ def _record(
     label: str,
     count: int,
     shared: Query[[int, str], tuple[Frozen, ...]],
-    fresh: Query[[int, str], list[Frozen]],
+    others: Afresh,
 ) -> dict[str, object]:
-    copies = {query.bind(count, "UA").key.encode() for query in (shared, fresh)}
+    queries: list[Query[[int, str], Any]] = [shared, *(query for _, query in others.values())]
+    copies = {query.bind(count, "UA").key.encode() for query in queries}
     near = shop.runtime().near
-    wait_until(lambda: shared(count, "UA") and fresh(count, "UA") and copies <= near.live.keys())
-    raw, decode = msgspec.msgpack.encode(rows(count)), msgspec.msgpack.Decoder(list[Frozen]).decode
-    other: cachetools.TTLCache[object, object] = cachetools.TTLCache(10_000, 600)
+    wait_until(lambda: all(query(count, "UA") for query in queries) and copies <= near.live.keys())
+    raw, other = encoded(count), cachetools.TTLCache[object, object](10_000, 600)
     other[hashkey(count, "UA")] = shared(count, "UA")
-
-    def afresh() -> object:
-        return fresh(count, "UA")
 
     quick: dict[str, Callable[[], object]] = {
         "TTLCache": lambda: other[hashkey(count, "UA")],
         "near": lambda: shared(count, "UA"),
     }
-    slow: dict[str, Callable[[], object]] = {
-        "decode": lambda: decode(raw),
-        "near, decoded afresh": afresh,
-        "near": quick["near"],
-    }
-    took = interleaved(slow, max(10, CALLS // count))
-    above = took["near, decoded afresh"] - took["near"]
-    took |= interleaved(quick, CALLS)
-    return {
-        "what": f"near, {label}", "bytes": len(raw),
+    record: dict[str, object] = {"what": f"near, {label}", "bytes": len(raw)}
+    for what, (row, query) in others.items():
+        slow = _slow(raw, count, row, query) | {"near": quick["near"]}
+        took = interleaved(slow, max(10, CALLS // count))
+        record[f"{what} us"] = round(took["afresh"], 2)
+        record[f"above near / decode, {what}"] = round((took["afresh"] - took["near"]) / took["decode"], 2)
+    took = interleaved(quick, CALLS)
+    return record | {
         **{f"{name} us": round(us, 2) for name, us in took.items()},
         "async near us": round(asyncio.run(_awaited(shared, count)), 2),
         "near / TTLCache": round(took["near"] / took["TTLCache"], 2),
-        "above near / decode": round(above / took["decode"], 2),
+    }
+
+
+def _slow(
+    raw: bytes, count: int, row: type[Any], query: Query[[int, str], Any]
+) -> dict[str, Callable[[], object]]:
+    decode = msgspec.msgpack.Decoder(types.GenericAlias(list, row)).decode
+    return {"decode": lambda: decode(raw), "afresh": lambda: query(count, "UA")}
+
+
+def _refreshed(shop: Warmer, query: Query[[int, str], tuple[Frozen, ...]]) -> dict[str, object]:
+    """The read after a message of a refresh that found the same, against one that reads the entry anew."""
+    count, near = SIZES["200 KB"], shop.runtime().near
+    key = query.bind(count, "UA").key.encode()
+
+    def asked() -> None:
+        near.changed((key,))
+        query(count, "UA")
+
+    def anew() -> None:
+        near.drop((key,))
+        query(count, "UA")
+
+    took = interleaved({"asked": asked, "anew": anew}, 10)
+    front, blob = near.live[key].front, shop.runtime().store.get(key)[0]
+    return {
+        "what": "near, after an unchanged refresh of 200 KB",
+        "bytes": len(blob or b""), "asked bytes": len(front),
+        **{f"{name} us": round(us, 2) for name, us in took.items()},
+        "asked / anew": round(took["asked"] / took["anew"], 3),
     }  # fmt: skip
 
 

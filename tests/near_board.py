@@ -28,11 +28,17 @@ def keep_near(flights: Warmer, *reads: Callable[[], object]) -> Near:
     for read in reads:
         read()  # the first reads load, and only begin to listen
     wait_until(lambda: near._life is not None, description="the server to be listened to")
-    near.doubt()
-    wait_until(lambda: near.live is near._copies.by_key, description="its messages to be here")
+    hear(flights)
     for read in reads:
         wait_until(functools.partial(_is_hit, near, read), description="a near copy")
     return near
+
+
+def hear(flights: Warmer) -> None:
+    """Wait until all messages are here that the server has sent until now."""
+    near = flights.runtime().near
+    near.doubt()
+    wait_until(lambda: near.live is near._copies.by_key, description="its messages to be here")
 
 
 def _is_hit(near: Near, read: Callable[[], object]) -> bool:

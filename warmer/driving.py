@@ -1,8 +1,8 @@
 """The two drivers of a read: its steps are one generator, run in a thread or in a task.
 
-The steps yield what they need: the keys of entries to be fetched, or the future of a load to wait for; they
-are sent what came of it. They must not yield while they are being closed: a reader that is cancelled or
-interrupted goes away at once, and its wait with it.
+The steps yield what they need: the keys of entries to be fetched, or entries' first bytes, or the future of
+a load to wait for; they are sent what came of it. They must not yield while they are being closed: a reader
+that is cancelled or interrupted goes away at once, and its wait with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ class Within:
     seconds: float
 
 
-Need = list[bytes] | Future[Outcome] | Within
+@dataclass(frozen=True, slots=True)
+class Fronts:
+    """Entries of which only so many first bytes are wanted. Of each comes what was found, and the life."""
+
+    wanted: list[tuple[bytes, int]]
+
+
+Need = list[bytes] | Fronts | Future[Outcome] | Within
 Steps = Generator[Need, Any, T]
 
 
@@ -50,6 +57,8 @@ def drive(runtime: Runtime, steps: Steps[T], query: str = "", instead: str = "")
         try:
             if isinstance(need, list):
                 reply = runtime.store.fetch_many(need)
+            elif isinstance(need, Fronts):
+                reply = [runtime.store.fetch_front(*front) for front in need.wanted]
             else:
                 warn_in_loop(runtime, query, instead)
                 reply = need.result() if isinstance(need, Future) else _result_within(need)
@@ -70,6 +79,8 @@ async def adrive(runtime: Runtime, steps: Steps[T]) -> T:
         try:
             if isinstance(need, list):
                 reply = await runtime.afetch_many(need)
+            elif isinstance(need, Fronts):
+                reply = await runtime.afetch_fronts(need.wanted)
             elif isinstance(need, Future):
                 reply = await awaited(need)
             else:

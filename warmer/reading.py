@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, Times, cost_in, read_times
+from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Times, cost_in, read_times
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.params import Misfit
 from warmer.core.payload import Seal, front_of

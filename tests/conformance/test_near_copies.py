@@ -10,8 +10,10 @@ import pytest
 import redis
 
 from tests.board import Board
-from tests.near_board import copy_of, read_until_near
+from tests.near_board import copy_of, keep_near, read_until_near
 from tests.remote_board import RemoteBoard
+from warmer import Warmer
+from warmer.near.copies import DEAR_BYTES
 from warmer.testing import RedisServer, ValkeyServer, wait_until
 
 Server = ValkeyServer | RedisServer
@@ -62,6 +64,28 @@ def test_a_marked_entry_is_kept_near_no_longer_than_it_may_be_served(
         assert board.departures.read("JFK").value == 1
         loading.open()
         wait_until(lambda: board.departures("JFK") == 2, description="the new value")
+
+
+def test_a_copy_lives_through_an_unchanged_refresh(own_server: Server, namespace: str) -> None:
+    """The message of a refresh that finds the same takes no value that is dear to read anew."""
+
+    def text() -> str:
+        return "x" * (2 * DEAR_BYTES)
+
+    made = [Warmer(namespace, redis_url=own_server.url) for _ in range(2)]
+    here, there = (flights.cached(ttl=60, near=60, name="text", version="v")(text) for flights in made)
+    near = keep_near(made[0], here)
+    value, key = here(), here.bind().key.encode()
+    copies = made[0].runtime().counts.snapshot()["near_copies"]
+
+    there.refresh()
+
+    wait_until(lambda: key not in near.live, description="the message")
+    assert here() is value
+    assert near.live[key].value is value
+    assert made[0].runtime().counts.snapshot()["near_copies"] == copies
+    for flights in made:
+        flights.close()
 
 
 def test_nothing_near_outlives_a_restart(near: Board, own_server: Server) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.property.value_types import KINDS, Kind, annotated_values, generic, same
+from tests.property.value_types import KINDS, Kind, annotated_values, changeable, generic, same
+from warmer.core.collecting import LARGE_BYTES
 from warmer.core.values import Codec
 from warmer.errors import ResultNotStorable, UnstorableResult
 
@@ -73,3 +74,16 @@ def test_what_is_immutable_can_be_hashed(case: tuple[Any, Any]) -> None:
     codec = Codec(annotation, "q")
     if codec.immutable:
         hash(codec.decode(*codec.encode(value)))
+
+
+@given(annotated_values())
+def test_a_copied_value_is_equal_and_shares_nothing_that_can_be_changed(case: tuple[Any, Any]) -> None:
+    """What nobody can change may be shared; a list, dict, set or record that is not frozen is another."""
+    annotation, value = case
+    codec = Codec(annotation, "q")
+    if codec.copied:
+        first = codec.decode(*codec.encode(value))
+        for size in (0, LARGE_BYTES):
+            second = codec.copier_of(size)(first)
+            assert same(first, second)
+            assert not {id(one) for one in changeable(first)} & {id(one) for one in changeable(second)}

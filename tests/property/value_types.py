@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -180,3 +180,21 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, Decimal):
         return str(one) == str(other)
     return bool(one == other)
+
+
+def changeable(value: Any) -> Iterator[Any]:
+    """Every object in a value that somebody could change, the value itself included."""
+    inside: Any = ()
+    if isinstance(value, dict):
+        inside = [*value, *value.values()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = value
+    elif is_dataclass(value):
+        inside = [getattr(value, field.name) for field in fields(value)]
+    elif isinstance(value, msgspec.Struct):
+        inside = [getattr(value, name) for name in value.__struct_fields__]
+    frozen = getattr(value, "__dataclass_params__", None) or getattr(value, "__struct_config__", None)
+    if isinstance(value, list | dict | set) or (frozen is not None and not frozen.frozen):
+        yield value
+    for one in inside:
+        yield from changeable(one)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from warmer import Warmer
+from warmer.core.header import DIGESTED, INVALIDATED, NAMED, SEALED, UNCHANGED, Header
 from warmer.errors import InvalidOption
+from warmer.near.confirming import confirmed
 from warmer.near.copies import Copies, Copy
 from warmer.near.weight import weigh
 from warmer.options import Options
@@ -127,8 +132,98 @@ def test_only_what_is_under_a_stem_is_dropped_with_it() -> None:
     assert _names(copies) == "r@1:a"
 
 
-def test_the_list_holds_over_any_order_of_steps() -> None:
+def test_what_is_dear_to_read_anew_is_set_apart_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a message it is served no more, and known; what is not dear goes; both have a new turn."""
+    monkeypatch.setattr("warmer.near.copies.DEAR_BYTES", 30)
+    told: dict[bytes, int] = {}
+    copies = _copies(100, 10, told)
+    _put(copies, "a", 40)
+    _put(copies, "b", 20)
+    copies.by_key[b"a"].reads = 3
+    turns = copies.turn(b"a"), copies.turn(b"b")
+
+    assert copies.set_apart([b"a", b"b", b"c"]) == 2
+
+    assert (copies.by_key, copies.weight, copies.known(b"b")) == ({}, 40, None)
+    assert copies.known(b"a") is copies.apart[b"a"]
+    assert (copies.turn(b"a"), copies.turn(b"b")) != turns
+    assert copies.set_apart([b"a"]) == 0
+    assert not copies.put(_copy("a", 40), turns[0])
+    assert _put(copies, "a", 40)
+    assert (copies.apart, copies.weight, told) == ({}, 40, {b"a": 3})
+    assert _put(copies, "d", 70)
+    assert _names(copies) == "d"
+
+
+@pytest.mark.parametrize("how", ["drop", "drop_under", "clear"])
+def test_what_is_set_apart_goes_with_the_rest(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what this process invalidates by key or query, and with all when the connection is lost."""
+    monkeypatch.setattr("warmer.near.copies.DEAR_BYTES", 1)
+    copies = _copies(100, 10)
+    _put(copies, "a")
+    copies.set_apart([b"a"])
+
+    gone: dict[str, Callable[[], object]] = {
+        "drop": lambda: copies.drop([b"a"]),
+        "drop_under": lambda: copies.drop_under((b"a",)),
+        "clear": copies.clear,
+    }
+    assert not gone[how]()
+    assert (copies.apart, copies.known(b"a"), copies.weight) == ({}, None, 0)
+
+
+HEADER = Header(DIGESTED | NAMED, b"lifelife", 50, 60, 1000, 2000, 900, 7, b"owner678")
+PAYLOAD = b"sum!" + b"digest78" + b"\1\0\0\0\x90"
+
+
+@pytest.mark.parametrize(
+    ("header", "payload"),
+    [
+        ({"life": b"earlier1"}, PAYLOAD),
+        ({"owner": b"another1"}, PAYLOAD),
+        ({"flags": HEADER.flags | INVALIDATED}, PAYLOAD),
+        ({"flags": HEADER.flags | SEALED}, PAYLOAD),
+        ({"flags": HEADER.flags & ~NAMED}, PAYLOAD),
+        ({"fresh_until": 300.0}, PAYLOAD),
+        ({"grace_until": 300.0}, PAYLOAD),
+        ({"fresh_until": math.nan}, PAYLOAD),
+        ({"stamp": 0.0}, PAYLOAD),
+        ({}, b"Sum!" + PAYLOAD[4:]),
+        ({}, PAYLOAD[:4] + b"another8" + PAYLOAD[12:]),
+        ({}, PAYLOAD[:-1] + b"\x91"),
+        ({}, PAYLOAD[:-1]),
+    ],
+)
+def test_a_copy_is_confirmed_by_the_very_same_value_only(header: dict[str, Any], payload: bytes) -> None:
+    """Not by another life, owner, layout, digest, checksum or name, nor by what is not fresh."""
+    front = HEADER.pack() + PAYLOAD
+    copy = Copy(b"k", 1, None, bytes, HEADER.times(), front, OPTIONS, 1, 1.0, 1.0)
+
+    assert confirmed(copy, replace(HEADER, **header).pack() + payload, b"lifelife", 300.0) is None
+    assert confirmed(copy, front, b"lifelife", 300.0) == HEADER.times()
+    assert confirmed(copy, front, b"another1", 300.0) is None
+
+
+def test_new_times_and_the_flag_of_an_unchanged_result_do_not_matter() -> None:
+    """An unchanged refresh changes these; so does one of what had been invalidated."""
+    marked = replace(HEADER, flags=HEADER.flags | INVALIDATED, fresh_until=0.0)
+    copy = Copy(b"k", 1, None, bytes, marked.times(), marked.pack() + PAYLOAD, OPTIONS, 1, 1.0, 1.0)
+    now = replace(HEADER, flags=HEADER.flags | UNCHANGED, stamp=90, stored_at=95, cost_us=3)
+
+    assert confirmed(copy, now.pack() + PAYLOAD, b"lifelife", 300.0) == now.times()
+
+
+def test_what_has_no_digest_is_never_confirmed() -> None:
+    """A checksum alone is no proof."""
+    plain = replace(HEADER, flags=0)
+    copy = Copy(b"k", 1, None, bytes, plain.times(), plain.pack() + b"sum!", OPTIONS, 1, 1.0, 1.0)
+
+    assert confirmed(copy, plain.pack() + b"sum!", b"lifelife", 300.0) is None
+
+
+def test_the_list_holds_over_any_order_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """After any puts, drops and reads, the list from the oldest to the newest is what is there."""
+    monkeypatch.setattr("warmer.near.copies.DEAR_BYTES", 8)
     dice, copies = random.Random(5), _copies(60, 12)
     for _ in range(5000):
         name = dice.choice("abcdefghijklmnopqrstuvwxyz")
@@ -136,7 +231,7 @@ def test_the_list_holds_over_any_order_of_steps() -> None:
         if step < 0.6:
             _put(copies, name, dice.randrange(1, 20))
         elif step < 0.75:
-            copies.drop([name.encode()])
+            (copies.drop if dice.random() < 0.3 else copies.set_apart)([name.encode()])
         elif name.encode() in copies.by_key:
             copies.by_key[name.encode()].reads += 1
         if step > 0.999:
@@ -146,7 +241,8 @@ def test_the_list_holds_over_any_order_of_steps() -> None:
             listed.append(at)
             assert at.newer is None or at.newer.older is at
             at = at.newer
-        assert {copy.key: copy for copy in listed} == copies.by_key
+        assert {copy.key: copy for copy in listed} == copies.by_key | copies.apart
+        assert not copies.by_key.keys() & copies.apart.keys()
         assert copies._newest is (listed[-1] if listed else None)
         assert copies._hand is None or copies._hand in listed
         assert copies.weight == sum(copy.weight for copy in listed) <= 60

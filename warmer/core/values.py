@@ -19,6 +19,7 @@ from msgspec import msgpack
 
 from warmer.core import models, payload
 from warmer.core.collecting import LARGE_BYTES, Decode, uninterrupted
+from warmer.core.copying import Copier, copier_of
 from warmer.core.fitting import fit_for
 from warmer.core.immutability import is_immutable
 from warmer.core.leaves import Misfit
@@ -42,12 +43,15 @@ class Codec:
 
     type_digest: 10 hex digits that change when a field or a type does; the default version.
     immutable: whether decoded values can be shared between readers.
+    copied: whether another can be made of a decoded value without decoding again, see `copier_of`.
 
     Raises UnstorableResult for an annotation whose values would not come back as that type.
     """
 
     __slots__ = (
         "_compress_over_bytes",
+        "_copy",
+        "_copy_large",
         "_decode",
         "_decode_large",
         "_digested",
@@ -57,6 +61,7 @@ class Codec:
         "_may_drift",
         "_ordered",
         "annotation",
+        "copied",
         "immutable",
         "type_digest",
         "where",
@@ -76,6 +81,9 @@ class Codec:
         self.where = where
         self.type_digest = type_digest(shape)
         self.immutable = is_immutable(shape)
+        self._copy = None if self.immutable else copier_of(shape)
+        self.copied = self._copy is not None
+        self._copy_large = None if self._copy is None else uninterrupted(self._copy)
         self._compress_over_bytes = compress_over_bytes
         self._limit_bytes = limit_bytes
         self._digested = digested
@@ -138,6 +146,12 @@ class Codec:
     def decoder_of(self, size_bytes: int) -> Decode:
         """What decodes so many bytes that `unpack` gave; raises what msgspec and the types' own code do."""
         return self._decode if size_bytes < LARGE_BYTES else self._decode_large
+
+    def copier_of(self, size_bytes: int) -> Copier:
+        """What makes another value of a decoded one that takes so many bytes, where values are `copied`."""
+        copy = self._copy if size_bytes < LARGE_BYTES else self._copy_large
+        assert copy is not None
+        return copy
 
     def _corrupt(self, broken: Exception) -> CorruptEntry:
         """For bytes that msgspec refuses, and for what the annotated types' own code raises."""

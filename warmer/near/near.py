@@ -81,6 +81,10 @@ class Near:
         self._tracking.want(stems)
         return None
 
+    def known(self, key: bytes) -> Copy | None:
+        """A copy that may be what is stored still, if asking is quicker than reading; not to be served."""
+        return self._copies.known(key)
+
     def put(self, copy: Copy, turn: int, life: bytes) -> bool:
         """Keep a copy of what was read in this life of the server, unless it may have changed since."""
         if life != self._life:
@@ -157,7 +161,7 @@ class Near:
         if keys is None:
             self._count("near_drops", len(self._copies.clear()))
         else:
-            self._count("near_invalidations", self._copies.drop(keys))
+            self._count("near_invalidations", self._copies.set_apart(keys))
 
     def caught_up(self, asked: int) -> None:
         """What was doubted until then has been heard of."""

@@ -40,8 +40,8 @@ class NearQuery(_Near[P, R]):
             if value is not AFRESH:
                 return value
             try:
-                return copy.decode(copy.raw)  # type: ignore[no-any-return]
-            except Exception:  # noqa: BLE001 - see `NearReading.decoded`
+                return copy.make(copy.source)  # type: ignore[no-any-return]
+            except Exception:  # noqa: BLE001 - see `NearReading.made`
                 copy.until = copy.calm_until = 0.0
         return super().__call__(*args, **kwargs)
 

@@ -4,6 +4,7 @@ The steps are those of any read (`warmer.reading`) with one before and one after
 and many at once are the same:
 
     found = self.look(runtime, key, args)            a copy that may be served: done
+    yield from self._confirming(...)                 one that had a message: is it what is stored still?
     ticket = near.ticket(...)                        before the GET is sent
     self.keep(..., ticket)                           after its reply was found good
 """
@@ -13,11 +14,13 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from warmer.core.copying import Copier
 from warmer.core.header import HEADER_SIZE, INVALIDATED, Times
 from warmer.core.payload import front_of
-from warmer.driving import Steps
+from warmer.driving import Fronts, Steps
 from warmer.entry import Entry
 from warmer.errors import ServerError
+from warmer.near.confirming import confirmed
 from warmer.near.copies import AFRESH, Copy
 from warmer.near.near import NOTHING, Near, Ticket
 from warmer.near.weight import weigh
@@ -67,12 +70,28 @@ class NearReading(Reading[R]):
         near = runtime.near
         found: list[Seen | Missed | None] = [self.look(runtime, key, args) for key, args in calls]
         rest = [at for at, one in enumerate(found) if one is None]
+        if any(near.known(calls[at][0]) for at in rest):
+            yield from self._confirming(runtime, calls, found, rest)
+            rest = [at for at in rest if found[at] is None]
         if rest:
             tickets = [near.ticket(calls[at][0], self._stems) for at in rest]
             blobs, life = yield [calls[at][0] for at in rest]
             for at, blob, ticket in zip(rest, blobs, tickets, strict=True):
                 found[at] = self.answered(runtime, *calls[at], blob, life, ticket)
         return [one for one in found if one is not None]
+
+    def _confirming(
+        self, runtime: Runtime, calls: list[Call], found: list[Seen | Missed | None], rest: list[int]
+    ) -> Steps[None]:
+        """Of copies that may be what is stored still, ask only what stands before the value."""
+        near, asked = runtime.near, list[tuple[int, Copy, Ticket]]()
+        for at in rest:
+            copy, ticket = near.known(calls[at][0]), near.ticket(calls[at][0], self._stems)
+            if copy is not None and ticket is not None:
+                asked.append((at, copy, ticket))
+        fronts = yield Fronts([(copy.key, len(copy.front)) for _, copy, _ in asked])
+        for (at, copy, ticket), (front, life) in zip(asked, fronts, strict=True):
+            found[at] = self._confirmed(runtime, calls[at][1], copy, front, life, ticket)
 
     def settle(
         self,
@@ -123,6 +142,29 @@ class NearReading(Reading[R]):
             self._keep(runtime, key, found, ticket)
         return found
 
+    def _confirmed(
+        self, runtime: Runtime, args: Args, copy: Copy, front: Found, life: bytes, ticket: Ticket
+    ) -> Seen | Missed | None:
+        """The copy's value, and the copy kept again with its new times; None: the entry must be read."""
+        if not isinstance(front, bytes):
+            return None
+        runtime.near.reached()
+        if not front:
+            return MISSED
+        now_us = runtime.store.now_us()
+        times = confirmed(copy, front, life, now_us)
+        if times is None:
+            return None
+        until, ask_at = self._deadlines(times, ticket[1], now_us)
+        again = copy.again(times, front, until, min(until, ask_at))
+        seen = self._seen(runtime, again, args)
+        if seen is not None:
+            runtime.tallies.add(copy.key, self.options)
+            runtime.counts.add("near_confirmed")
+            if until > ticket[1]:
+                runtime.near.put(again, ticket[0], life)
+        return seen
+
     def fast(self, key: bytes) -> R:
         """The value of a copy of a public entry, where serving it is all there is to do; else ABSENT."""
         copy = self.near.live.get(key)
@@ -130,12 +172,12 @@ class NearReading(Reading[R]):
             return ABSENT  # type: ignore[no-any-return]
         copy.reads += 1
         value = copy.value
-        return value if value is not AFRESH else self.decoded(copy)
+        return value if value is not AFRESH else self.made(copy)
 
-    def decoded(self, copy: Copy) -> R:
+    def made(self, copy: Copy) -> R:
         """The value of one that readers may not share; ABSENT if its types refuse what they made before."""
         try:
-            return copy.decode(copy.raw)  # type: ignore[no-any-return]
+            return copy.make(copy.source)  # type: ignore[no-any-return]
         except Exception:  # noqa: BLE001 - anything: it is code of the user's; a read of the entry will tell
             copy.until = copy.calm_until = 0.0
             return ABSENT  # type: ignore[no-any-return]
@@ -143,7 +185,7 @@ class NearReading(Reading[R]):
     def _seen(self, runtime: Runtime, copy: Copy, args: Args) -> Seen | None:
         if self._is_foreign(copy.times[7], args):
             return None
-        value = copy.value if copy.value is not AFRESH else self.decoded(copy)
+        value = copy.value if copy.value is not AFRESH else self.made(copy)
         if value is ABSENT:
             return None
         now = runtime.store.now_us()
@@ -157,21 +199,31 @@ class NearReading(Reading[R]):
         until, ask_at = self._deadlines(times, asked_at, runtime.store.now_us())
         if until <= asked_at:
             return
-        raw, front = b"", front_of(times[0], blob)
-        if self.codec.immutable:
-            weight = weigh(value)
-        else:
-            seal = self.seal_of(key, times[7])
-            raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
-            value, weight = AFRESH, len(raw)
+        front = front_of(times[0], blob)
+        value, source, make, weight = self._kept(key, value, blob, times)
         weight += COPY_BYTES + len(front)
-        decode = self.codec.decoder_of(len(raw))
-        copy = Copy(key, value, raw, decode, times, front, self.options, weight, until, min(until, ask_at))
+        copy = Copy(key, value, source, make, times, front, self.options, weight, until, min(until, ask_at))
         kept = runtime.near.put(copy, turn, times[1])
         runtime.counts.add("near_copies" if kept else "near_refusals")
+
+    def _kept(self, key: bytes, value: Any, blob: bytes, times: Times) -> tuple[Any, Any, Copier, int]:
+        """What a copy serves, or what it makes that of and how; and the bytes that this takes."""
+        if self.codec.immutable:
+            return value, None, _as_it_is, weigh(value)
+        if self.codec.copied:
+            weight = weigh(value)
+            copy = self.codec.copier_of(weight)
+            return AFRESH, copy(value), copy, weight  # the value itself goes to the reader
+        seal = self.seal_of(key, times[-1])
+        raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
+        return AFRESH, raw, self.codec.decoder_of(len(raw)), len(raw)
 
     def _deadlines(self, times: Times, asked_at: float, now_us: float) -> tuple[float, float]:
         """When a copy ends and when its entry is due, by the monotonic clock."""
         now, age_us = monotonic(), now_us - times[3]
         in_grace_s = (times[5] - age_us) / 1e6 - GRACE_MARGIN_S
         return min(asked_at + self.options.near_s, now + in_grace_s), now + (times[6] - age_us) / 1e6
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -17,14 +17,15 @@ SAMPLE = 32
 
 
 def weigh(value: Any, sample: int = SAMPLE) -> int:
-    """The bytes of an immutable value and all it holds, about; what every value shares counts for none."""
+    """The bytes of a value and all it holds, about; what every value shares counts for none."""
     if value is None or isinstance(value, (bool, Enum)):
         return 0
     weight = sys.getsizeof(value)
-    if isinstance(value, (tuple, frozenset)):
-        some = list(islice(value, sample))
+    if isinstance(value, (tuple, frozenset, list, set, dict)):
+        some: list[Any] = list(islice(value, sample))
+        inside = [*some, *(value[key] for key in some)] if isinstance(value, dict) else some
         if some:
-            weight += sum(weigh(item, max(4, sample // 4)) for item in some) * len(value) // len(some)
+            weight += sum(weigh(item, max(4, sample // 4)) for item in inside) * len(value) // len(some)
         return weight
     for field in _fields(value):
         weight += weigh(field, max(4, sample // 4))

@@ -38,7 +38,7 @@ from warmer.runtime.wakeups import Wakeups
 from warmer.settings import Settings
 from warmer.store.lines import Lines
 from warmer.store.operations import Found, Store
-from warmer.store.scripts import pack, packed_get
+from warmer.store.scripts import pack, packed_front, packed_get
 from warmer.strict.registry import Strict
 
 if TYPE_CHECKING:
@@ -214,6 +214,11 @@ class Runtime:
             found = [await self.afetch(key) for key in keys]
             return [one for one, _ in found], found[0][1] if found else b""
         return self.store.found_many(await self.lines.call(pack("MGET", *keys)), len(keys))
+
+    async def afetch_fronts(self, wanted: Sequence[tuple[bytes, int]]) -> list[tuple[Found, bytes]]:
+        """`Store.fetch_front` of several, from any event loop, in one turn of it."""
+        asked = [self.lines.call(packed_front(*front)) for front in wanted]
+        return [self.store.found(await one) for one in asked]
 
     def resync(self) -> None:
         """Learn the server's clock and life anew, and look for what others have left half-way."""

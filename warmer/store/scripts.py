@@ -32,6 +32,11 @@ def packed_get(key: bytes) -> bytes:
     return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
+def packed_front(key: bytes, size: int) -> bytes:
+    """The command for the first bytes of an entry's blob."""
+    return pack("GETRANGE", key, 0, size - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A script with its shard's root and arguments; without a name, the arguments are a plain command."""
