@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import Engine, create_engine, text, update
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
@@ -17,10 +18,13 @@ from sqlalchemy.orm import Session
 from tests.strict import JANUARY, KNOWN_S, OTHER, Strict, barred, bring_into_force
 from tests.tracked import Flight, Tracked, tracked
 from warmer import Warmer
+from warmer.core.keyspace import keyspace
 from warmer.core.strictness import strict_names
 from warmer.errors import BarrierNotRaised, InvalidOption, RedisUnreachable
 from warmer.outbox.process import Outbox
+from warmer.outbox.relay import Relay
 from warmer.runtime.contract import Reader
+from warmer.strict.outcomes import note_use
 from warmer.testing import Clock, ValkeyServer, wait_until
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
@@ -432,6 +436,8 @@ def test_a_transaction_that_is_open_keeps_a_new_one_out_of_force(made: Tracked, 
     def later(n: int) -> int:
         return n
 
+    with made.engine.begin() as connection:
+        note_use(connection, made.flights.namespace)  # else a relay does, and that is the latest transaction
     with Session(made.engine) as session:
         session.get_one(Flight, 1).delay = 5
         session.flush()
@@ -459,6 +465,36 @@ def test_after_a_restart_nothing_is_in_force(engine: Engine, namespace: str) -> 
             assert (strict.query(*JANUARY), strict.is_stored()) == (0, False)
             bring_into_force(made.flights, clock)
             assert (strict.query(*JANUARY), strict.is_stored()) == (0, True)
+        finally:
+            made.flights.close()
+
+
+def test_after_flushall_who_was_writing_is_found_out_anew(engine: Engine, namespace: str) -> None:
+    """It loses barriers without a new life: what was known before of open transactions does not count."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("who has its write lock has waited for all of them")
+    with ValkeyServer() as server, redis.Redis.from_url(server.url) as client:
+        made = tracked(namespace, server.url, engine)
+        clock = Clock(made.flights)
+        try:
+            strict = Strict(made, clock)
+            relay = Relay(made.flights, hold_s=0.0)
+            strict.query(*JANUARY)
+            clock.advance(KNOWN_S)
+            client.hdel(keyspace(namespace, 0).in_force, *made.flights.runtime().strict.survey().names)
+            relay.step()
+            assert not made.flights.runtime().strict.survey().waiting
+            with Session(engine) as session:
+                session.get_one(Flight, 1).delay = 5
+                session.flush()
+                client.flushall()
+                wait_until(lambda: _synced(made.flights), "the queries to be told of again")
+                clock.advance(KNOWN_S)
+                relay.step()
+                assert made.flights.runtime().strict.survey().waiting
+                session.rollback()
+            relay.step()
+            assert not made.flights.runtime().strict.survey().waiting
         finally:
             made.flights.close()
 
