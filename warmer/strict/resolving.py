@@ -24,6 +24,7 @@ from warmer.outbox.databases import Database
 from warmer.store.scripts import Call
 from warmer.strict import outcomes
 from warmer.strict.barriers import Barrier, Barriers
+from warmer.strict.forgetting import forget_unused
 from warmer.strict.registry import KNOWN_S, Survey
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Resolver:
             return False
         survey = runtime.strict.survey()
         life = (survey.life, *self._sinces()) if survey.waiting else ()
+        forget_unused(runtime.store, survey)
         barriers = self._held_over(survey)
         names = frozenset(name for name, age_us in survey.waiting.items() if age_us >= KNOWN_BY_ALL_US)
         quiet, busy = bool(names), False
