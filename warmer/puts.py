@@ -39,6 +39,7 @@ class Put:
     stored: bool = False
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
     _stamp: int = 0
+    _life_since: bytes = b""
 
     @property
     def entry(self) -> EntryKey:
@@ -63,7 +64,7 @@ class Put:
     def asked(self, reply: Any) -> int:
         """Take the answer in; the stamp in it."""
         if reply[0] == b"granted":
-            self._stamp = int(reply[3])
+            self._stamp, self._life_since = int(reply[3]), reply[4]
         return int(reply[3])
 
     def renew(self, runtime: Runtime) -> None:
@@ -76,9 +77,12 @@ class Put:
 
     def settle(self, runtime: Runtime) -> None:
         """Store it, if the lease was granted. Never raises: the entry is invalidated, its readers load it."""
+        told = False
         with contextlib.suppress(ServerError):
             runtime.shapes.register()
-        if self._stamp:
+            told = bool(self._stamp) and runtime.shapes.told_after(self.entry.shard, self._life_since)
+        # Else who has written meanwhile may not have known what the entry depends on.
+        if self._stamp and told:
             self._commit(runtime, Lease(self.entry, self._token, self._stamp))
         runtime.near.drop((self.entry.key.encode(),))
         runtime.counts.add("puts" if self.stored else "puts_overtaken")

@@ -12,6 +12,7 @@ from tests.board import Board
 from tests.restarting import restart
 from tests.stamping import stamp
 from warmer import Warmer
+from warmer.core.changes import Changes
 from warmer.core.keyspace import keyspace
 from warmer.testing import RedisServer, ValkeyServer, wait_until
 
@@ -181,5 +182,36 @@ def test_what_queries_depend_on_is_registered_again_before_the_first_load(
         departures("JFK")
         restart(fast_server, flights)
         departures.refresh("JFK")
+        with _client(fast_server) as client:
+            client.flushall()  # no new life, and yet nothing is left
+        departures("JFK")
 
-    assert seen == [1, 1, 1]
+    assert seen == [1, 1, 1, 1]
+
+
+def test_after_flushall_a_writer_learns_of_other_queries_though_they_are_as_many(
+    fast_server: Server, namespace: str
+) -> None:
+    """Who applies changes goes by which record of the server's life it counted in, not by the count alone."""
+    old, new, writer = (Warmer(namespace, redis_url=fast_server.url) for _ in range(3))
+
+    @old.cached(ttl=60, name="departures", version="v", depends_on={"flights": ("airport",)})
+    def departures(airport: str) -> str:
+        return airport
+
+    @new.cached(ttl=60, name="delays", version="v", depends_on={"flights": ("carrier",)})
+    def delays(carrier: str) -> str:
+        return carrier
+
+    rows = {frozenset({("airport", "s~JFK"), ("carrier", "s~UA")})}
+    departures("JFK")
+    writer.outbox.apply(Changes({"flights": rows}))
+    assert departures.bind("JFK").entry() is None
+    with _client(fast_server) as client:
+        client.flushall()
+    delays("UA")
+    writer.outbox.apply(Changes({"flights": rows}))
+
+    assert delays.bind("UA").entry() is None
+    for flights in (old, new, writer):
+        flights.close()

@@ -11,7 +11,7 @@ def test_the_first_to_ask_gets_the_lease_and_a_stamp_of_now(shard: Shard) -> Non
     """A lease's stamp is a stamp of the shard, not below the server's clock."""
     before = shard.now()
 
-    kind, now, stamp = shard.acquire()
+    kind, now, stamp, _ = shard.acquire()
 
     assert kind == "granted"
     assert before <= stamp
@@ -111,7 +111,7 @@ def test_an_invalidation_ends_a_lease_and_lets_one_more_load_start(shard: Shard)
     _, doomed = shard.lease()
     shard.invalidate()
 
-    kind, _, stamp = shard.acquire()
+    kind, _, stamp, _ = shard.acquire()
 
     assert kind == "granted"
     assert stamp > doomed

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Delete, Insert, Select, Table, Update, delete, select, tuple_
+from sqlalchemy import Column, Connection, Delete, Insert, Table, Update, delete
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
-from sqlalchemy.sql import operators
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter
 
+from warmer.capture.lookups import MOST_ROWS, Lookup, by_key, lookup_of
 from warmer.capture.tables import children_of, form_of
 from warmer.core.changes import MOST_IMAGES, Image
 from warmer.errors import OutboxMissing
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from warmer.core.changes import Changes
     from warmer.namespace import Warmer
 
-#: Rows that are read for one statement, keys that are looked up at once, and keys looked up before a COMMIT.
-MOST_ROWS, KEYS_AT_ONCE, MOST_KEYS = 20_000, 500, 5_000
+#: Keys that are looked up before a COMMIT.
+MOST_KEYS = 5_000
 #: Where texts that differ in case or accents are equal by default, no row can be told by a text.
 _FOLDING = frozenset({"mysql", "mariadb", "mssql"})
-#: Statements of several parameter sets that are not by key: so many sets are looked at.
-MOST_SETS = 50
+#: Changes nothing; made once, as it takes longer to make than to run.
+_TOUCH = delete(outbox).where(outbox.c.id < 0)
 _NAME = r'["`\[]?[\w$]+["`\]]?(?:\.["`\[]?[\w$]+["`\]]?)*'
 _WRITES = re.compile(
     r"\b(?:insert\s+(?:or\s+\w+\s+)?into|replace\s+into|update(?:\s+or\s+\w+)?(?:\s+only)?|merge\s+into"
@@ -99,7 +98,7 @@ class Statements:
         if again and not keys:
             pending.changes.add_rows(table.fullname, None)
             return
-        found = _select(clause, table, [*(keys if again else ()), *columns], params)
+        found = lookup_of(clause, table, keys if again else (), columns, params, connection.dialect.name)
         if found is None:
             pending.changes.add_rows(table.fullname, None)
             return
@@ -111,21 +110,22 @@ class Statements:
         pending: Pending,
         table: Table,
         columns: Sequence[Column[Any]],
-        found: tuple[list[tuple[Select[Any], Mapping[str, Any]]], bool],
+        found: Lookup,
         keys: int,
     ) -> None:
-        statements, by_key = found
         rows = [
             tuple(row)
-            for statement, params in statements
+            for statement, params in found.statements
             for row in connection.execute(statement, params, execution_options=OURS)
         ]
-        if len(rows) > MOST_ROWS:
+        count = sum(row[-1] for row in rows) if found.counted else len(rows)
+        if count > MOST_ROWS:
             pending.changes.add_rows(table.fullname, None)
             return
-        pending.changes.add_rows(table.fullname, _images(columns, [row[keys:] for row in rows]))
+        end = keys + len(columns)
+        pending.changes.add_rows(table.fullname, _images(columns, [row[keys:end] for row in rows]))
         seen = {row[:keys] for row in rows} if keys else None
-        pending.statement = Seen(table, len(rows), seen, by_key)
+        pending.statement = Seen(table, count, seen, found.by_key)
 
     def after(self, connection: Connection, pending: Pending, clause: Any, result: CursorResult[Any]) -> None:
         """Note which rows must be read again; name the table if others than those read were hit."""
@@ -200,9 +200,8 @@ class Statements:
             if columns is None or len(keys) > MOST_KEYS:
                 frame.changes.add_rows(table.fullname, None)
             elif frame.changes.rows.get(table.fullname, ()) is not None:
-                for some in _batches(sorted(keys, key=repr), KEYS_AT_ONCE):
-                    found = select(*columns).where(_among(table, some))
-                    rows = [tuple(row) for row in connection.execute(found, execution_options=OURS)]
+                for found, given in by_key(table, tuple(columns), sorted(keys, key=repr)):
+                    rows = [tuple(row) for row in connection.execute(found, given, execution_options=OURS)]
                     frame.changes.add_rows(table.fullname, _images(columns, rows))
         return frame.changes
 
@@ -221,47 +220,6 @@ class Statements:
     def _whole(self, changes: Changes, tables: Iterable[Table]) -> None:
         for table in tables:
             changes.add_rows(table.fullname, None)
-
-
-def _select(
-    clause: Update | Delete,
-    table: Table,
-    columns: Sequence[Column[Any]],
-    params: Sequence[Mapping[str, Any]],
-) -> tuple[list[tuple[Select[Any], Mapping[str, Any]]], bool] | None:
-    """Statements that read and lock what a statement will hit, and whether they are by primary key."""
-    base = select(*columns).select_from(table)
-    base = base.with_for_update(of=table, key_share=isinstance(clause, Update))
-    base = base.limit(MOST_ROWS + 1)
-    keys = _keys_of(clause, table, params)
-    if keys is not None:
-        return [(base.where(_among(table, some)), {}) for some in _batches(keys, KEYS_AT_ONCE)], True
-    if len(params) > MOST_SETS:
-        return None
-    if clause.whereclause is not None:
-        base = base.where(clause.whereclause)
-    return [(base, given) for given in params], False
-
-
-def _keys_of(
-    clause: Update | Delete, table: Table, params: Sequence[Mapping[str, Any]]
-) -> list[tuple[Any, ...]] | None:
-    """The primary keys that a statement of the ORM's names, one of each parameter set."""
-    binds: dict[Any, str] = {}
-    for criterion in clause._where_criteria:
-        for part in getattr(criterion, "clauses", (criterion,)):
-            if not isinstance(part, BinaryExpression) or part.operator is not operators.eq:
-                return None
-            column, bind = part.left, part.right
-            if isinstance(column, Column) and isinstance(bind, BindParameter):
-                binds[column] = bind.key
-    wanted = list(table.primary_key.columns)
-    if not wanted or not all(column in binds for column in wanted):
-        return None
-    names = [binds[column] for column in wanted]
-    if not all(name in given for given in params for name in names):
-        return None
-    return [tuple(given[name] for name in names) for given in params]
 
 
 def _sets(
@@ -305,19 +263,12 @@ def _given(columns: Sequence[Column[Any]], result: CursorResult[Any]) -> set[Ima
     return _images(columns, rows) if rows and exact else None
 
 
-def _among(table: Table, keys: Sequence[tuple[Any, ...]]) -> Any:
-    columns = list(table.primary_key.columns)
-    if len(columns) == 1:
-        return columns[0].in_([key[0] for key in keys])
-    return tuple_(*columns).in_(keys)
-
-
 def _lock(connection: Connection, pending: Pending) -> None:
     """On SQLite, take the write lock before reading: another's write must not come in between."""
     if pending.locked or connection.dialect.name != "sqlite":
         return
     try:
-        connection.execute(delete(outbox).where(outbox.c.id < 0), execution_options=OURS)
+        connection.execute(_TOUCH, execution_options=OURS)
     except DBAPIError as exc:
         if means_missing(exc):
             raise OutboxMissing(connection.engine.url.render_as_string(), str(exc)) from exc
@@ -333,10 +284,6 @@ def _updates(clause: Insert) -> bool:
 
 def _tables_in(selectable: Any) -> list[Table]:
     return [one for one in getattr(selectable, "_from_objects", ()) if isinstance(one, Table)]
-
-
-def _batches(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 __all__ = ["Statements"]

@@ -14,7 +14,7 @@ from typing import Final
 
 from warmer.core.changes import Changes, RowShape, row_names
 from warmer.core.names import table_name, whole_name
-from warmer.core.tokens import escape
+from warmer.core.tokens import escape, unescape
 
 MARK: Final = "!"
 #: A transaction that changes more rows than this bars their tables whole: what it bars is done in one script.
@@ -35,6 +35,12 @@ def query_in_force(query: str, shapes: Iterable[RowShape]) -> str:
     """The name of a strict query with these dependencies. With others, it has to come into force anew."""
     said = "\n".join(sorted(shape.text() for shape in shapes))
     return f"{MARK}q:{escape(query)}#{blake2b(said.encode(), digest_size=8).hexdigest()}"
+
+
+def read_name(name: str) -> tuple[str, str]:
+    """The query of such a name, and what stands behind its version."""
+    query, _, said = name.removeprefix(f"{MARK}q:").rpartition("#")
+    return unescape(query), MARK + said[:8]
 
 
 def names_to_bar(changes: Changes, shapes: Mapping[str, Sequence[RowShape]]) -> tuple[str, ...]:

@@ -30,6 +30,9 @@ if current_life ~= life then
   redis.call('HSET', root .. 'life', 'current', life, 'since', text(next_stamp()), 'was:' .. life, text(now))
 end
 
+-- The stamp with which the record of this life was made here. FLUSHALL ends no life; but then it is made anew.
+local function life_since() return redis.call('HGET', root .. 'life', 'since') end
+
 local function split(record)
   local fields = {}
   for field in string.gmatch(record, '[^ ]+') do fields[#fields + 1] = field end

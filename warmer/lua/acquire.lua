@@ -11,7 +11,7 @@
 -- ARGV[9]  interval_us    least time between two loads
 -- ARGV[10] servable       "1": any value that may still be served will do (a read); "0": newer_than alone decides
 -- ARGV[11..] names        the entry's names, all of them known before the load
--- returns  {"granted", now, stamp} | {"committed", now, blob} | {"handed", now, blob} | {"busy", now, stamp, lasts_us}
+-- returns  {"granted", now, stamp, since: of the record of the life} | {"committed", now, blob} | {"handed", now, blob} | {"busy", now, stamp, lasts_us}
 --          | {"failed", now, until, record} | {"soon", now, until}   (stamps and times as decimal text)
 --          | {"barred", now, until}: a load may begin, and must not be stored (a strict query's)
 -- why      a lease that an invalidation has ended must not keep the next load waiting, and yet loads must not pile
@@ -22,7 +22,7 @@ if ARGV[6] == 'inf' then newer_than = math.huge end
 if ARGV[7] == 'inf' then arrived = math.huge end
 
 local lease = live_lease('leases', member)
-if lease and lease.token == token then return {'granted', text(now), text(lease.stamp)} end
+if lease and lease.token == token then return {'granted', text(now), text(lease.stamp), life_since()} end
 
 local blob = redis.call('GET', root .. 'e:' .. member)
 local header = read_header(blob)
@@ -93,4 +93,4 @@ local granted = {token = token, stamp = next_stamp(), deadline = deadline,
                  expires = math.min(now + tonumber(ARGV[4]), deadline)}
 write_lease('leases', member, granted)
 if interval > 0 then redis.call('HSET', root .. 'loaded', member, text(now)) end
-return {'granted', text(now), text(granted.stamp)}
+return {'granted', text(now), text(granted.stamp), life_since()}

@@ -3,7 +3,8 @@
 -- ARGV[1]  life
 -- ARGV[2]  most names the fence may hold
 -- ARGV[3]  age in microseconds past which a name's stamp is let go
--- ARGV[4]  how many dependency shapes the caller knows, on the shard that has them; "" on the others
+-- ARGV[4]  how many dependency shapes the caller knows, and in which record of the life ("3 <since>"), on the shard that
+--          has them; "" on the others
 -- ARGV[5]  most members to remove in this call, so that no other client waits
 -- ARGV[6]  how many arguments follow before the names: pairs of a query and its stale_us; of the others it is 0
 -- ARGV[7]  id of the record of this invalidation, should it not be finished in this call     ARGV[8] the record; "": none
@@ -17,7 +18,10 @@
 --          first. What is stored under a shape registered after this call was loaded after it, so it needs no removal.
 --          Who else has stamped a name is looked up before it is stamped here, for that overwrites it.
 --          A record stands from when the names are stamped: whatever becomes of the invoker, somebody removes the rest
-if ARGV[4] ~= '' and redis.call('HLEN', root .. 'shapes') ~= tonumber(ARGV[4]) then return {'shapes', text(now)} end
+--          (As many need not be the same ones, once FLUSHALL has taken them: then there is another record.)
+if ARGV[4] ~= '' and ARGV[4] ~= redis.call('HLEN', root .. 'shapes') .. ' ' .. life_since() then
+  return {'shapes', text(now)}
+end
 local values, stale = 12 + tonumber(ARGV[6]), {}
 local first = values + tonumber(ARGV[11])
 for i = 12, values - 1, 2 do stale[ARGV[i]] = tonumber(ARGV[i + 1]) end

@@ -1,10 +1,10 @@
 -- enforce.lua: these strict queries are in force from now on: every transaction that is open would bar them.
 -- KEYS[1]  root
 -- ARGV[1]  life
--- ARGV[2]  the life of the server in which that was found out
--- ARGV[3..] names of strict queries
+-- ARGV[2]  the life of the server in which that was found out     ARGV[3] when the record of it was made in this shard
+-- ARGV[4..] names of strict queries
 -- returns  {"in_force" | "changed", now}
--- why      in another life barriers may have been lost meanwhile, and it has to be found out anew
-if ARGV[2] ~= life then return {'changed', text(now)} end
-for i = 3, #ARGV do redis.call('HSET', root .. 'in_force', ARGV[i], life) end
+-- why      in another life, or after FLUSHALL, barriers may have been lost meanwhile: it has to be found out anew
+if ARGV[2] ~= life or ARGV[3] ~= life_since() then return {'changed', text(now)} end
+for i = 4, #ARGV do redis.call('HSET', root .. 'in_force', ARGV[i], life) end
 return {'in_force', text(now)}

@@ -11,12 +11,12 @@
 -- ARGV[10] token          ARGV[11] lease_us   of the lease under which the value is committed
 -- ARGV[12] clock_us       what the server's clock must have passed by: set back, it says nothing about `since`
 -- ARGV[13..] names        the entry's names
--- returns  {"granted", now, how many values went, stamp} | {"overtaken" | "busy", now, how many values went, stamp}
+-- returns  {"granted", now, how many values went, stamp, since: of the record of the life} | {"overtaken" | "busy", now, how many values went, stamp}
 -- why      of two writers at once, nobody knows whose value is the later one: neither is kept
 local since, member = tonumber(ARGV[9]), ARGV[3] .. '@' .. ARGV[6] .. ARGV[4]
 -- What was invalidated in an earlier life of the server is not on record any more.
 local overtaken = newest_fence(13, #ARGV) > since or now < tonumber(ARGV[12])
-  or tonumber(redis.call('HGET', root .. 'life', 'since')) > since
+  or tonumber(life_since()) > since
 local stamp = next_stamp()
 raise_fence(stamp, 2, 2, tonumber(ARGV[7]), tonumber(ARGV[8]))
 local removed = remove_entry(ARGV[3], ARGV[4], ARGV[6], stamp, tonumber(ARGV[5]))
@@ -26,4 +26,4 @@ if live_lease('leases', member) then return {'busy', text(now), removed, text(st
 local expires = now + tonumber(ARGV[11])
 local granted = {token = ARGV[10], stamp = next_stamp(), expires = expires, deadline = expires}
 write_lease('leases', member, granted)
-return {'granted', text(now), removed, text(granted.stamp)}
+return {'granted', text(now), removed, text(granted.stamp), life_since()}

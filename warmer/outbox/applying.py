@@ -129,7 +129,7 @@ class Applying:
         for _ in range(_MOST_LOOKS):
             if not shapes.counted:
                 self._confirmed((), shapes.fetch)
-            left = self._first(shapes.count)  # counted before they are read: another thread may learn more
+            left = self._first(shapes.known)  # counted before they are read: another thread may learn more
             if left is not None and shapes.counted:
                 return left  # else the server was restarted under the call: the count was of its earlier life
             self._confirmed((), shapes.fetch)
@@ -137,14 +137,14 @@ class Applying:
         self._changes.rows.update(dict.fromkeys(self._changes.rows))
         return self._first(None) or []
 
-    def _first(self, shapes: int | None) -> list[tuple[int, str]] | None:
+    def _first(self, shapes: str | None) -> list[tuple[int, str]] | None:
         self._hits = hits_of(self._changes, self._runtime.shapes.by_table())
         return self._trip(self._hits.names[:STAMPED], shapes)
 
-    def _trip(self, names: Sequence[str], shapes: int | None) -> list[tuple[int, str]] | None:
+    def _trip(self, names: Sequence[str], shapes: str | None) -> list[tuple[int, str]] | None:
         """One trip: these names in every shard, and some of the entries.
 
-        Returns (shard, name) of what has members left; None if there are more shapes than these many.
+        Returns (shard, name) of what has members left; None if not just these shapes are registered.
         """
         roots = self._store.roots if names or self._since else []
         entries, self._entries = self._entries[:CHUNK], self._entries[CHUNK:]
@@ -162,7 +162,7 @@ class Applying:
         left = [pair for shard in range(len(roots)) for pair in self._stamped(shard, replies[shard])]
         return None if roots and replies[0][0] == b"shapes" else left
 
-    def _stamping(self, shard: int, names: Sequence[str], shapes: int | None) -> Call:
+    def _stamping(self, shard: int, names: Sequence[str], shapes: str | None) -> Call:
         stale = [part for pair in self._stale.items() for part in pair]
         known = "" if shapes is None or shard else shapes
         most = max(_FEWEST, CHUNK // len(self._store.roots))

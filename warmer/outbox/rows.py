@@ -18,6 +18,8 @@ from warmer.outbox.schema import outbox
 OURS: dict[str, Any] = {"warmer_ours": True}
 #: The same for SQL as text, in which a `%` is no parameter.
 PLAIN_SQL: dict[str, Any] = OURS | {"no_parameters": True}
+#: Made once: what SQLAlchemy makes of a statement is kept with it, and takes longer than to run it.
+_INSERT = insert(outbox)
 _MARKED_AT_ONCE = 500
 _MISSING = ("no such table", "does not exist", "doesn't exist", "Invalid object name")
 
@@ -35,7 +37,7 @@ def write(connection: Connection, namespace: str, changes: Changes, *, own: bool
     """One row in the connection's transaction; its id. Raises OutboxMissing: it must not commit then."""
     row = {"namespace": namespace, "own": own, "changes": changes.text()}
     try:
-        result = connection.execute(insert(outbox).values(**row), execution_options=OURS)
+        result = connection.execute(_INSERT, row, execution_options=OURS)
     except DBAPIError as exc:
         if means_missing(exc):
             raise OutboxMissing(connection.engine.url.render_as_string(), str(exc.orig)) from exc

@@ -193,6 +193,8 @@ class Flight:
             look=look or not any(reader.loads for reader in batch),
         )
         self.runtime.shapes.register()  # a server that came up empty under the question has forgotten them
+        if answer.kind == "granted":
+            self.runtime.shapes.told_after(self.entry.shard, answer.since)
         return answer
 
     async def _ask_a_worker(self, seen: int | None) -> None:

@@ -59,7 +59,7 @@ class Acquired:
     """What acquire.lua answered. `stamp`: of the lease when granted, else the newest of the shard.
 
     `blob`: the entry when committed or handed. `until`: when to ask again (busy, failed, soon, barred).
-    `cause`: why the last load failed.
+    `cause`: why the last load failed. `since`: when the record of the shard's life was made (granted).
     """
 
     kind: AcquireKind
@@ -68,6 +68,7 @@ class Acquired:
     blob: bytes = b""
     until: int = 0
     cause: str = ""
+    since: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ class Store:
         kind, now = _text(reply[0]), int(reply[1])
         match kind:
             case "granted":
-                return Acquired("granted", now, stamp=int(reply[2]))
+                return Acquired("granted", now, stamp=int(reply[2]), since=reply[3])
             case "committed" | "handed":
                 return Acquired(kind, now, blob=reply[2])
             case "busy":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from warmer.core.strictness import read_name
 from warmer.errors import InvalidOption, show
 
 if TYPE_CHECKING:
@@ -36,4 +37,4 @@ def version_of(dependencies: Dependencies) -> str:
 
     An entry of an older release, where the query was not strict or depended on less, is not barred for all.
     """
-    return "!" + dependencies.strict.rpartition("#")[2][:8]
+    return read_name(dependencies.strict)[1]

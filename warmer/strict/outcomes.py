@@ -18,7 +18,7 @@ from warmer.outbox.schema import IDENTITY, facts, note_fact
 SUPPORTED: Final = ("postgresql", "sqlite")
 _THIS = "SELECT pg_current_xact_id()::text, (SELECT value FROM warmer_facts WHERE name = 'identity')"
 _STATUS = "SELECT pg_xact_status(CAST(:id AS xid8))"
-_OPEN = "SELECT pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text FROM pg_current_snapshot() AS s"
+_OPEN = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_xact_id()::text"
 
 
 def _strict(namespace: str) -> str:
@@ -60,9 +60,10 @@ def is_over(connection: Connection, transaction: str) -> bool | None:
 
 
 def open_transactions(connection: Connection) -> tuple[int, int]:
-    """PostgreSQL: the oldest that is open now, and the first that is still to come (the same: none is open).
+    """PostgreSQL: the oldest that is open now, and this one, which is later than all that are.
 
-    Of those that have written: others have no number. Prepared ones are open.
+    Of those that have written: others have no number. Prepared ones are open. (A snapshot's own end does not
+    do: it is one past the latest that is over, and the latest that is open may be that very one.)
     """
     oldest, coming = connection.execute(text(_OPEN), execution_options=OURS).one()
     return int(oldest), int(coming)

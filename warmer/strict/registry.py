@@ -32,6 +32,8 @@ KNOWN_S = 5.0
 LEFT_S = 3.0
 #: A query that is not in force by then is told of, and again as often.
 LATE_S = 60.0
+#: A process says so often which strict queries it has: see forgetting.py.
+REFRESH_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,15 @@ class Survey:
     """What stood on the server, in one of its lives.
 
     names: every strict query. registered: those told of in this life. waiting: those of them that are not in
-    force yet, with the microseconds since. barriers: by token, the microseconds since it was raised and its
-    record.
+    force yet, with the microseconds since. silent: those since a process last said it has one, where that is
+    known. barriers: by token, the microseconds since it was raised and its record.
     """
 
     life: bytes
     names: frozenset[str]
     registered: frozenset[str]
     waiting: Mapping[str, int]
+    silent: Mapping[str, int]
     barriers: Mapping[str, tuple[int, str]]
 
     def is_left(self) -> bool:
@@ -58,13 +61,15 @@ class Survey:
         """What survey_strict.lua says."""
         _, life, told, up = reply
         queries = [
-            (told[at].decode(), int(told[at + 1]), told[at + 2] == b"1") for at in range(0, len(told), 3)
+            (told[at].decode(), int(told[at + 1]), told[at + 2] == b"1") for at in range(0, len(told), 4)
         ]
+        silent = {told[at].decode(): int(told[at + 3]) for at in range(0, len(told), 4)}
         return cls(
             life,
             frozenset(name for name, _, _ in queries),
             frozenset(name for name, age_us, _ in queries if age_us >= 0),
             {name: age_us for name, age_us, in_force in queries if age_us >= 0 and not in_force},
+            {name: silent_us for name, silent_us in silent.items() if silent_us >= 0},
             {up[at].decode(): (int(up[at + 1]), up[at + 2].decode()) for at in range(0, len(up), 3)},
         )
 
@@ -83,7 +88,7 @@ class Strict:
         self._known: dict[str, tuple[RowShape, ...]] = {}
         self._by_table: dict[str, tuple[RowShape, ...]] = {}
         self._unregistered: set[str] = set()
-        self._fetched_at = self._warned_at = float("-inf")
+        self._fetched_at = self._warned_at = self._refreshed_at = float("-inf")
         #: Whether this process writes, and so has to know of others' strict queries.
         self.writes = False
         self.on_trouble: Callable[[], None] = lambda: None
@@ -149,9 +154,11 @@ class Strict:
             return
         asked_at = time.monotonic()
         survey = self.survey()
-        if lost := self._own.keys() - survey.registered:
+        lost = self._own.keys() - survey.registered
+        if lost or asked_at >= self._refreshed_at + REFRESH_S:
+            self._refreshed_at = asked_at
             with self._lock:
-                self._unregistered |= lost
+                self._unregistered |= self._own.keys()
             self.register()
         if survey.names <= self._known.keys():
             self._fetched_at = asked_at

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from warmer.core.changes import Changes
+from warmer.core.keyspace import keyspace
 from warmer.errors import DatabaseUnreachable, OutboxMissing
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
 from warmer.store.scripts import Call
 from warmer.strict import outcomes
 from warmer.strict.barriers import Barrier, Barriers
+from warmer.strict.forgetting import forget_unused
 from warmer.strict.registry import KNOWN_S, Survey
 
 if TYPE_CHECKING:
@@ -37,9 +39,12 @@ KNOWN_BY_ALL_US = round(2 * KNOWN_S * 1e6)
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """Queries that everybody knew of in this life, and the first transaction that began later."""
+    """Queries that everybody knew of in this life, and a transaction that began later.
 
-    life: bytes
+    life: of the server, and when each shard's record of it was made: FLUSHALL, too, loses barriers.
+    """
+
+    life: tuple[bytes, ...]
     names: frozenset[str]
     coming: int
 
@@ -65,6 +70,8 @@ class Resolver:
         if not runtime.strict.is_used:
             return False
         survey = runtime.strict.survey()
+        life = (survey.life, *self._sinces()) if survey.waiting else ()
+        forget_unused(runtime.store, survey)
         barriers = self._held_over(survey)
         names = frozenset(name for name, age_us in survey.waiting.items() if age_us >= KNOWN_BY_ALL_US)
         quiet, busy = bool(names), False
@@ -74,12 +81,12 @@ class Resolver:
                 barriers = database.run(partial(self._lower_over, barriers))
                 if survey.waiting:
                     database.run(lambda connection: outcomes.note_use(connection, self._namespace.namespace))
-                quiet = quiet and database.run(partial(self._is_quiet, database, survey.life, names))
+                quiet = quiet and database.run(partial(self._is_quiet, database, life, names))
             except (DatabaseUnreachable, OutboxMissing) as exc:
                 log.debug("strict queries wait for a database: %s", exc)
                 quiet, busy = False, True
         if quiet and databases:
-            self._enforce(survey.life, names)
+            quiet = self._enforce(life, names)
         return (
             bool(barriers) or busy or (not quiet and bool(survey.waiting)) or names != survey.waiting.keys()
         )
@@ -124,7 +131,7 @@ class Resolver:
             rows.mark(connection, [row], applying.stamp)
 
     def _is_quiet(
-        self, database: Database, life: bytes, names: frozenset[str], connection: Connection
+        self, database: Database, life: tuple[bytes, ...], names: frozenset[str], connection: Connection
     ) -> bool:
         """Whether every transaction that may not know of these queries is over."""
         if connection.dialect.name == "sqlite":
@@ -138,8 +145,23 @@ class Resolver:
             note = self._notes[database] = _Note(life, names, coming)
         return oldest >= note.coming
 
-    def _enforce(self, life: bytes, names: frozenset[str]) -> None:
+    def _sinces(self) -> list[bytes]:
+        """When each shard's record of the server's life was made; before anybody is asked what is open."""
         store = self._namespace.runtime().store
-        calls = [Call("enforce", root, [life, *sorted(names)]) for root in store.roots]
-        store.scripts.run_all(calls)
+        keys = [keyspace(store.namespace, shard).life for shard in range(len(store.roots))]
+        found = store.scripts.run_all([Call("", b"", ["HGET", key, "since"]) for key in keys])
+        return [since or b"" for since in found]
+
+    def _enforce(self, life: tuple[bytes, ...], names: frozenset[str]) -> bool:
+        """Whether they are in force now. If not, what was seen does not hold any more, or for a new shard."""
+        store = self._namespace.runtime().store
+        first, *others = [
+            Call("enforce", root, [life[0], since, *sorted(names)])
+            for root, since in zip(store.roots, life[1:], strict=True)
+        ]
+        # The first one says whether there is anything left to wait for: it comes last.
+        for calls in (others, [first]):
+            if any(reply[0] != b"in_force" for reply in store.scripts.run_all(calls)):
+                return False
         log.info("%d strict queries are in force", len(names))
+        return True

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import Engine, create_engine, text, update
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
@@ -17,10 +18,15 @@ from sqlalchemy.orm import Session
 from tests.strict import JANUARY, KNOWN_S, OTHER, Strict, barred, bring_into_force
 from tests.tracked import Flight, Tracked, tracked
 from warmer import Warmer
+from warmer.core.keyspace import keyspace
 from warmer.core.strictness import strict_names
 from warmer.errors import BarrierNotRaised, InvalidOption, RedisUnreachable
 from warmer.outbox.process import Outbox
+from warmer.outbox.relay import Relay
 from warmer.runtime.contract import Reader
+from warmer.strict import forgetting
+from warmer.strict.outcomes import note_use
+from warmer.strict.resolving import Resolver
 from warmer.testing import Clock, ValkeyServer, wait_until
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
@@ -432,6 +438,8 @@ def test_a_transaction_that_is_open_keeps_a_new_one_out_of_force(made: Tracked, 
     def later(n: int) -> int:
         return n
 
+    with made.engine.begin() as connection:
+        note_use(connection, made.flights.namespace)  # else a relay does, and that is the latest transaction
     with Session(made.engine) as session:
         session.get_one(Flight, 1).delay = 5
         session.flush()
@@ -461,6 +469,97 @@ def test_after_a_restart_nothing_is_in_force(engine: Engine, namespace: str) -> 
             assert (strict.query(*JANUARY), strict.is_stored()) == (0, True)
         finally:
             made.flights.close()
+
+
+def test_after_flushall_who_was_writing_is_found_out_anew(engine: Engine, namespace: str) -> None:
+    """It loses barriers without a new life: what was known before of open transactions does not count."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("who has its write lock has waited for all of them")
+    with ValkeyServer() as server, redis.Redis.from_url(server.url) as client:
+        made = tracked(namespace, server.url, engine)
+        clock = Clock(made.flights)
+        try:
+            strict = Strict(made, clock)
+            relay = Relay(made.flights, hold_s=0.0)
+            strict.query(*JANUARY)
+            clock.advance(KNOWN_S)
+            client.hdel(keyspace(namespace, 0).in_force, *made.flights.runtime().strict.survey().names)
+            relay.step()
+            assert not made.flights.runtime().strict.survey().waiting
+            with Session(engine) as session:
+                session.get_one(Flight, 1).delay = 5
+                session.flush()
+                client.flushall()
+                wait_until(lambda: _synced(made.flights), "the queries to be told of again")
+                clock.advance(KNOWN_S)
+                relay.step()
+                assert made.flights.runtime().strict.survey().waiting
+                session.rollback()
+            relay.step()
+            assert not made.flights.runtime().strict.survey().waiting
+        finally:
+            made.flights.close()
+
+
+def _silence(flights: Warmer, days: float) -> str:
+    """The only strict query's name; no process has said for so long that it has it."""
+    store, key = flights.runtime().store, keyspace(flights.namespace, 0).strict_since
+    (name,) = flights.runtime().strict.survey().names
+    record = store.command("HGET", key, name)
+    since, seen = (int(part) for part in record[8:].split())
+    store.command("HSET", key, name, record[:8] + b"%d %d" % (since, seen - round(days * 86_400e6)))
+    return name
+
+
+def test_a_strict_query_that_nobody_has_any_more_is_forgotten(strict: Strict) -> None:
+    """A week after a process last spoke of it: then nobody bars for it, and nothing of it is left stored."""
+    flights = strict.made.flights
+    _silence(flights, 6.9)
+    flights.relay()
+    assert (len(flights.runtime().strict.survey().names), strict.is_stored()) == (1, True)
+
+    _silence(flights, 0.2)
+    flights.relay()
+
+    assert (len(flights.runtime().strict.survey().names), strict.is_stored()) == (0, False)
+
+
+def test_a_process_that_has_slept_brings_its_strict_query_into_force_anew(strict: Strict) -> None:
+    """What it has was forgotten meanwhile: nothing of it is stored until all writers know of it again."""
+    flights = strict.made.flights
+    _silence(flights, 8)
+    flights.relay()
+    assert (strict.query(*JANUARY), strict.is_stored()) == (0, False)
+    flights.runtime().resync()
+    assert (strict.query(*JANUARY), strict.is_stored()) == (0, False)
+
+    strict.bring_into_force()
+
+    assert (strict.query(*JANUARY), strict.is_stored()) == (0, True)
+
+
+def test_a_strict_query_that_is_brought_into_force_meanwhile_is_not_forgotten(
+    strict: Strict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writers must bar for what is in force, however long ago anybody spoke of it."""
+    flights = strict.made.flights
+    _silence(flights, 8)
+    monkeypatch.setattr(forgetting, "_put_out_of_force", lambda *_: None)  # as if it had been, and was again
+
+    flights.relay()
+
+    assert (len(flights.runtime().strict.survey().names), strict.is_stored()) == (1, True)
+
+
+def test_what_was_seen_before_it_was_forgotten_brings_nothing_into_force(strict: Strict) -> None:
+    """Who was about to bring it into force is turned away: nobody bars for it now."""
+    flights = strict.made.flights
+    resolver = Resolver(flights, 0.0)
+    life = (flights.runtime().strict.survey().life, *resolver._sinces())
+    name = _silence(flights, 8)
+    flights.relay()
+
+    assert not resolver._enforce(life, frozenset({name}))
 
 
 def test_a_database_whose_transactions_nobody_knows_is_refused(engine: Engine) -> None:

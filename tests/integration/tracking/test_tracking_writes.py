@@ -49,6 +49,13 @@ def _hire_in_bulk(session: Session) -> None:
     session.execute(insert(Flight), [{"carrier": "UA", "month": month} for month in (1, 2)])
 
 
+def _update_alike(session: Session) -> None:
+    session.add(Flight(carrier="UA", month=1))
+    session.flush()
+    chosen = (Flight.carrier == "UA", Flight.month == 1)
+    session.execute(update(Flight).where(*chosen).values(delay=1))
+
+
 def _several(session: Session) -> None:
     for flight in session.scalars(select(Flight).where(Flight.carrier == "UA")):
         flight.delay += 1
@@ -62,6 +69,7 @@ WRITES: dict[str, tuple[Any, set[tuple[Any, ...]]]] = {
     "a bulk update": (
         lambda s: s.execute(update(Flight).where(Flight.carrier == "AA").values(delay=1)), {OTHER},
     ),
+    "a bulk update of rows that look alike": (_update_alike, {JANUARY}),
     "a bulk update that moves": (
         lambda s: s.execute(update(Flight).where(Flight.id == 3).values(carrier="UA")), {OTHER, JANUARY},
     ),
