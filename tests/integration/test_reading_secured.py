@@ -188,6 +188,30 @@ def test_a_large_value_comes_through_tls_whole(tls: str, namespace: str) -> None
     shop.close()
 
 
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_what_tls_has_taken_off_the_socket_is_read_as_well(
+    tls: str, namespace: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of a record that was read in part waits inside of TLS, and no event loop tells of it."""
+    monkeypatch.setattr("warmer.store.links.READ_BYTES", 1000)  # of records that hold up to 16 KB
+    shop = Warmer(namespace, redis_url=tls, compress_over=1 << 29)
+
+    @shop.cached(ttl=60, name="medium", version="1")
+    def medium(size: int) -> list[str]:
+        return [f"row {n}" for n in range(size)]
+
+    async def read() -> None:
+        for size in (1500, 900, 5000):
+            assert await medium.aget(size) == medium.fn(size)
+        assert await medium.aget_many([(900,), (1500,)]) == [medium.fn(900), medium.fn(1500)]
+
+    for size in (1500, 900, 5000):
+        assert medium(size) == medium.fn(size)
+    run(read())
+    assert "reads_around" not in shop.runtime().counts.snapshot()
+    shop.close()
+
+
 def test_a_certificate_that_nobody_vouches_for_is_named(tls: str, namespace: str, read: Read) -> None:
     """Readers go around a server that may be anybody's, and what is logged says why."""
     board = Board(namespace, tls.partition("?")[0])

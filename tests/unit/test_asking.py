@@ -23,7 +23,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def _ask(loop: asyncio.AbstractEventLoop) -> Asked:
     asked = Asked(loop=loop)
-    asked.packed, asked.wake = b"GET", None
+    asked.packed, asked.wake, asked.also, asked.again = b"GET", None, None, False
     return asked
 
 

@@ -20,15 +20,17 @@ class Asked(asyncio.Future[Answer]):
     many tasks read at once. `answer` must be called from a callback of the loop, never from within a task.
     """
 
-    __slots__ = ("context", "packed", "wake")
+    # Slots, and no `__init__`: fifty of these are made in a turn, and none should need a dict of its own.
+    __slots__ = ("again", "also", "context", "deadline", "packed", "wake")
 
+    # To be set by who makes one.
     packed: bytes
-    wake: Wake | None  # None until somebody waits; to be set, as `packed` is, by who makes one
+    wake: Wake | None  # None until somebody waits
+    also: list[Asked] | None
+    again: bool  # it was sent on a connection that was cut: once more, and no third time
+    # Set when a task waits, and when it is sent.
     context: Context
-    # Of the class until they are set, and without an `__init__`: fifty of these are made in a turn.
-    also: list[Asked] | None = None
-    deadline = 0.0
-    again = False  # it was sent on a connection that was cut: once more, and no third time
+    deadline: float
 
     def add_done_callback(self, wake: Wake, *, context: Context | None = None) -> None:
         """A task's way of waiting. A second waiter, or a late one, is told as by any future."""

@@ -30,6 +30,7 @@ from warmer.store.links import MORE, Link, fault_of
 Submit = Callable[..., Future[Any]]
 
 CLOSED = "the connection was closed by this process"
+_running_loop = asyncio.get_running_loop
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -61,14 +62,13 @@ class Line:
     def call(self, packed: bytes) -> asyncio.Future[Answer]:
         """The answer to one read-only command. It is sent once those who are ready to run have asked, too."""
         asked = Asked(loop=self._loop)
-        asked.packed, asked.wake = packed, None
-        first = self._wanted.get(packed)
-        if first is not None:
+        asked.packed, asked.wake, asked.also, asked.again = packed, None, None, False
+        wanted = self._wanted
+        first = wanted.setdefault(packed, asked)
+        if first is not asked:
             first.join(asked)
-            return asked
-        if not self._wanted and not self._opening:
+        elif len(wanted) == 1 and not self._opening:
             self._loop.call_soon(self._flush)
-        self._wanted[packed] = asked
         return asked
 
     def close(self) -> None:
@@ -91,13 +91,14 @@ class Line:
         if self._fd < 0 or self._link is None or self._link.round != self._connections.round:
             self._open()
             return
-        wanted, self._wanted = self._wanted.values(), {}
+        wanted, self._wanted = self._wanted, {}
+        if any(map(Asked.done, wanted.values())):
+            wanted = {packed: one for packed, one in wanted.items() if not one.given_up}
         deadline = self._loop.time() + self._timeout_s
-        going = [one for one in wanted if not one.done() or not one.given_up]
-        for one in going:
+        for one in wanted.values():
             one.deadline = deadline
-        self._sent.extend(going)
-        self._unsent += b"".join([one.packed for one in going])
+        self._sent.extend(wanted.values())
+        self._unsent += b"".join(wanted)
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout_s, self._check)
         if self._unsent and not self._blocked:
@@ -161,7 +162,15 @@ class Line:
                     return None
                 if type(reply) is not bytes and isinstance(reply, Disconnected):
                     return reply  # it is loading its data, or has lost its primary
-                sent.popleft().answer((reply, life))
+                one = sent.popleft()
+                wake = one.wake
+                if wake is None or one.also is not None:
+                    one.answer((reply, life))
+                    continue
+                # What `answer` does for one task that waits, in no frame of its own.
+                one.wake = None
+                one.set_result((reply, life))
+                one.context.run(wake, one)
         except BaseException:  # a reader ends the program: the others are told if the loop runs on
             self._loop.call_soon(self._deliver_rest, link)
             raise
@@ -289,19 +298,22 @@ class Lines:
     """The lines of a process. They hold half of its connections at most, so that scripts find some, too."""
 
     def __init__(self, connections: Connections, submit: Submit, settings: Settings) -> None:
-        self._connections, self._submit = connections, submit
+        self._connections, self._submit, self._breaker = connections, submit, connections.breaker
         self._timeout_s, self._most = settings.command_timeout, settings.max_connections // 2
         self._lines: dict[asyncio.AbstractEventLoop, Line] = {}
         self._lock = threading.Lock()
 
     def call(self, packed: bytes) -> Awaitable[Answer]:
         """The answer to one read-only command, in the running loop; a server that is away is an answer."""
-        loop = asyncio.get_running_loop()
-        if self._connections.breaker.open:
+        loop = _running_loop()
+        line = self._lines.get(loop)
+        if line is not None and not self._breaker.open:
+            return line.call(packed)
+        if self._breaker.open:
             told: asyncio.Future[Answer] = loop.create_future()
-            told.set_result((self._connections.breaker.refusal(), b""))
+            told.set_result((self._breaker.refusal(), b""))
             return told
-        line = self._lines.get(loop) or self._begin(loop)
+        line = self._begin(loop)
         if line is None:
             return asyncio.wrap_future(self._submit(self._on_thread, packed))
         return line.call(packed)

@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
 from warmer import lua
+from warmer.core.keys import MAX_KEY_BYTES
 from warmer.errors import RedisRefused, mask
 from warmer.store.connections import Connections
 from warmer.store.links import Link
@@ -27,9 +28,13 @@ def pack(*parts: Argument) -> bytes:
     return b"".join(out)
 
 
+# What stands before a key in a GET, by the key's length: an entry's key has no more bytes than these.
+_GETS = tuple(b"*2\r\n$3\r\nGET\r\n$%d\r\n" % size for size in range(MAX_KEY_BYTES + 1))
+
+
 def packed_get(key: bytes) -> bytes:
-    """`pack("GET", key)`, for the read path."""
-    return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
+    """`pack("GET", key)` of an entry's key, for the read path."""
+    return _GETS[len(key)] + key + b"\r\n"
 
 
 def packed_front(key: bytes, size: int) -> bytes:

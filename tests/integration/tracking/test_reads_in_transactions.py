@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import Engine, delete, insert, text, update
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
-from tests.tracked import CALLS, Flight, Tracked
-from warmer import CacheMiss, Warmer
+from tests.tracked import CALLS, Flight, Tracked, tracked
+from warmer import CacheMiss, RedisUnreachable, Warmer
 from warmer.runtime.modes import past
-from warmer.testing import wait_until
+from warmer.testing import ValkeyServer, wait_until
 
 JANUARY, FEBRUARY, OTHER = CALLS
 
@@ -132,6 +133,61 @@ def test_a_query_that_may_not_load_here_is_not_loaded_in_a_transaction(made: Tra
         with pytest.raises(CacheMiss):
             made.delays.bind(*JANUARY).get(miss="raise")
         assert made.delays.bind(*OTHER).get(miss="raise") == 0
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_query_that_only_workers_load_waits_for_a_load_that_began_since(
+    made: Tracked, namespace: str, redis_url: str, start: Callable[..., Future[Any]], colour: str
+) -> None:
+    """miss="wait" in a transaction: what is stored is too old, and this process loads nothing itself."""
+    made.fill()
+    runtime, loads = made.flights.runtime(), _loads(made)
+    worker = Warmer(namespace, redis_url=redis_url)
+    delays = worker.cached(ttl=600, name="delays", version="1", depends_on={Flight: ("carrier", "month")})(
+        _77
+    )
+
+    def work() -> int:
+        wait_until(
+            lambda: any(r.arrived is not None for f in [*runtime._flights.values()] for r in f.readers),
+            description="a reader to wait",
+        )
+        return delays.refresh(*JANUARY)
+
+    with writing(made, delete(Flight).where(Flight.id == 1)):
+        working, one = start(work), made.delays.bind(*JANUARY)
+        got = one.get(miss="wait") if colour == "sync" else asyncio.run(one.aget(miss="wait"))
+        assert (got, working.result(20)) == (77, 77)
+        assert made.delays.bind(*OTHER).get(miss="wait") == 0, "which the transaction does not concern"
+    assert _loads(made) == loads
+    worker.close()
+
+
+def _loads(made: Tracked) -> dict[str, int]:
+    counts = made.flights.runtime().counts.snapshot()
+    return {event: n for event, n in counts.items() if event in ("loads", "loads_around")}
+
+
+def _77(carrier: str, month: int) -> int:
+    return 77
+
+
+def test_without_redis_it_is_told_so_in_a_transaction_too(engine: Engine, namespace: str) -> None:
+    """miss="wait" has nobody to wait for: an error, and no load, whichever way the read goes."""
+    quick = {"command_timeout": 0.3, "connect_timeout": 0.3, "lease": 2.0, "invalidate_timeout": 0.3}
+    with ValkeyServer() as server:
+        made = tracked(namespace, server.url, engine, **quick)
+        made.fill()
+        loads = _loads(made)
+        with writing(made, delete(Flight).where(Flight.id == 1)):
+            server.kill()
+            for call in (JANUARY, OTHER):
+                with pytest.raises(RedisUnreachable):
+                    made.delays.bind(*call).get(miss="wait")
+                with pytest.raises(RedisUnreachable):
+                    asyncio.run(made.delays.bind(*call).aget(miss="wait"))
+        assert _loads(made) == loads
+        made.flights.close()
 
 
 def test_reads_of_async_transactions_go_past_the_cache(counting: Counting) -> None:
