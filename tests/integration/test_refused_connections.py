@@ -47,10 +47,10 @@ def test_a_refused_connection_is_not_lost_to_the_bound(refusing: str) -> None:
 
 
 def test_a_node_of_a_cluster_is_told_from_other_refusals(redis_url: str) -> None:
-    """Who points us at a cluster is told that its nodes are not followed, and not to mend an ACL."""
+    """Who points us at one of them alone is told how to list them, and not to mend an ACL."""
     store = Store("refused", Warmer("refused", redis_url=redis_url).settings)
     told = store.scripts.refused("GET", MovedError("3999 127.0.0.1:6381"))
     store.close()
 
     assert "refused GET: MOVED to 3999" in str(told)
-    assert "It is a node of a Redis Cluster" in str(told)
+    assert "It is a node of a Redis Cluster: set redis_url to redis+cluster://" in str(told)

@@ -166,7 +166,7 @@ BAD = [
     ({"reader_refresh": False}, "got: False"),
     (
         {"redis_url": "localhost:6379"},
-        "redis+sentinel://, rediss+sentinel://, got: 'loc",
+        "redis+sentinel://, rediss+sentinel://, redis+cluster://, rediss+cluster://, got: 'loc",
     ),
     ({"redis_url": "http://h"}, "got: 'http://h'"),
     ({"redis_url": 6379}, "got: 6379"),

@@ -52,8 +52,9 @@ class WrongRedisUrl(ServerError):
         """Show the URL and the forms that work."""
         return (
             f"redis_url is {self.url!r}: {self.reason}. No connection was made. Write "
-            "redis://[user:password@]host:port/db, rediss://... for TLS, unix:///path/to/socket?db=0, or "
-            "redis+sentinel://[user:password@]host:port,host:port,host:port/service/db to follow a primary."
+            "redis://[user:password@]host:port/db, rediss://... for TLS, unix:///path/to/socket?db=0, or, to "
+            "follow a primary, redis+sentinel://[user:password@]host:port,host:port,host:port/service/db, or "
+            "redis+cluster://[user:password@]host:port,host:port,host:port."
         )
 
 
@@ -73,7 +74,7 @@ class RedisRefused(ServerError):
         """Name the command and the server's words."""
         remedy = "Correct the server (memory, ACL, role of the node) and try again."
         if self.reason.startswith(_MOVED):
-            remedy = "It is a node of a Redis Cluster, whose nodes are not followed yet: use one primary."
+            remedy = "It is a node of a Redis Cluster: set redis_url to redis+cluster:// and its nodes."
         said = f"Redis at {self.url} refused {self.command}: {self.reason}."
         return f"{said} The command changed nothing. {remedy}"
 

@@ -31,10 +31,15 @@ def contradictions(values: Mapping[str, Any], origins: Mapping[str, str]) -> Ite
             f"redis_away_loads ({values['redis_away_loads']}) is above max_loads ({values['max_loads']}), "
             "which bounds loads at all times. Lower it or raise max_loads"
         )
-    if "+sentinel:" in values["redis_url"] and values["broker_url"] is None and values["celery"] is None:
+    if _is_guided(values) and values["broker_url"] is None and values["celery"] is None:
         yield (
-            "redis_url names sentinels, and no broker can be made of it. Set broker_url (WARMER_BROKER_URL): "
-            "Celery's brokers have URLs of their own"
+            "redis_url lists sentinels or nodes of a cluster, and no broker can be made of that. Set "
+            "broker_url (WARMER_BROKER_URL): Celery's brokers have URLs of their own"
+        )
+    if "+cluster:" in values["redis_url"] and values["shards"] != 1:
+        yield (
+            f"shards is {values['shards']}, and redis_url names a cluster, where a namespace is one slot. "
+            "Nothing was started. Set shards=1, and spread queries over several namespaces"
         )
     if values["purger"] is not None and values["purge_url"] is not None:
         yield "the keyword purger and purge_url are both given, and each is a cache to purge. Leave one out"
@@ -46,11 +51,16 @@ def complete(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with those that follow from others filled in."""
     filled = dict(values)
     if filled["broker_url"] is None:
-        named = "+sentinel:" in filled["redis_url"]  # then `celery` is given, and has a broker of its own
-        filled["broker_url"] = "" if named else broker_of(filled["redis_url"])
+        # Else `celery` is given, and has a broker of its own.
+        filled["broker_url"] = "" if _is_guided(filled) else broker_of(filled["redis_url"])
     if filled["queue"] is None:
         filled["queue"] = filled["namespace"]
     return filled
+
+
+def _is_guided(values: Mapping[str, Any]) -> bool:
+    """Whether `redis_url` lists who knows where the primary is, and not the primary."""
+    return "+" in urlsplit(values["redis_url"]).scheme
 
 
 def broker_of(redis_url: str) -> str:

@@ -67,11 +67,20 @@ class Settings:
 
     redis_url: str = setting(
         "redis://127.0.0.1:6379/0",
-        url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
+        url(
+            "redis",
+            "rediss",
+            "unix",
+            "redis+sentinel",
+            "rediss+sentinel",
+            "redis+cluster",
+            "rediss+cluster",
+        ),
         "Where entries, leases, the fence and the due index are: a Redis 7.0 or newer, or a Valkey.",
         special="`rediss://` speaks TLS; `unix:///path/to/socket?db=0` uses a socket file; "
         "`redis+sentinel://host:port,host:port,host:port/service/db` follows the primary that sentinels name "
-        "(docs/howto/sentinel.md). Unset: the server "
+        "(docs/howto/sentinel.md), and `redis+cluster://host:port,host:port,host:port` the node of a cluster "
+        "that has the namespace's slot (docs/howto/cluster.md). Unset: the server "
         "that `warmer up` has built in, where it has run in this folder or one above (`.warmer/redis.url`).",
     )
     broker_url: str = setting(
@@ -106,8 +115,8 @@ class Settings:
         1,
         Count(1, 16384),
         "How many units of atomicity the namespace has. Recorded in Redis: who differs refuses to start.",
-        low="A shard is one slot of a Redis Cluster and can't be divided: take 64 if you may move to one. "
-        "Nodes of a cluster are not followed yet: all shards must be on one primary.",
+        low="Nothing is lost by 1: a server runs one script at a time, however many shards there are.",
+        special="With `redis+cluster://` it must be 1: a namespace is one slot, and on one node at a time.",
         high="Every invalidation that is not of a single entry goes to each shard.",
     )
     max_connections: int = setting(

@@ -1,4 +1,4 @@
-"""What `redis_url` says: the options of redis-py's connections, to one server or to whom sentinels name."""
+"""What `redis_url` says: the options of redis-py's connections, to one server or to whom others name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
+from redis.crc import key_slot
 from redis.retry import Retry
 
+from warmer.core.keyspace import keyspace
 from warmer.errors import WrongRedisUrl
 from warmer.settings import Settings
-from warmer.store.sentinels import PORT, Address, Sentinels, following
+from warmer.store.guides import Address, following, nodes, sentinels
 
-#: Ends the scheme of a URL that lists sentinels: redis+sentinel, rediss+sentinel.
-SENTINEL = "+sentinel"
+#: Where they listen by default; by the end of the scheme, as in redis+sentinel.
+_PORTS = {"sentinel": 26_379, "cluster": 6379}
 #: Options of the URL that are about the sentinels themselves, and what redis-py calls them.
 _OF_SENTINELS = {"sentinel_username": "username", "sentinel_password": "password"}
 
@@ -31,8 +33,8 @@ def connecting(settings: Settings) -> tuple[type[Connection], dict[str, Any]]:
     }
     url = settings.redis_url
     try:
-        if urlsplit(url).scheme.endswith(SENTINEL):
-            kind, options = _followed(url, timeouts)
+        if "+" in urlsplit(url).scheme:
+            kind, options = _guided(settings, timeouts)
         else:
             options = _read(url)
             kind = options.pop("connection_class", Connection)
@@ -51,30 +53,38 @@ def _read(url: str) -> dict[str, Any]:
     return options
 
 
-def _followed(url: str, timeouts: dict[str, float]) -> tuple[type[Connection], dict[str, Any]]:
-    """Of redis+sentinel://user:password@host:port,host:port/service/db?options."""
-    parts = urlsplit(url)
+def _guided(settings: Settings, timeouts: dict[str, float]) -> tuple[type[Connection], dict[str, Any]]:
+    """Of a URL that lists who knows where the primary is, as `redis_url` in docs/configuration.md says."""
+    parts = urlsplit(settings.redis_url)
+    scheme, _, guides = parts.scheme.partition("+")
     who, at, hosts = parts.netloc.rpartition("@")
-    addresses = [_address(host) for host in hosts.split(",")]
-    service, _, db = parts.path.removeprefix("/").partition("/")
-    if not service:
+    addresses = [_address(host, _PORTS[guides]) for host in hosts.split(",")]
+    path, of_sentinels = parts.path.removeprefix("/"), _OF_SENTINELS if guides == "sentinel" else {}
+    service, _, db = path.partition("/") if of_sentinels else ("", "", path)
+    if of_sentinels and not service:
         raise ValueError("it does not say which service the sentinels watch")
+    if not of_sentinels and db not in ("", "0"):
+        raise ValueError("a cluster has database 0 only")
     given = parse_qsl(parts.query, keep_blank_values=True)
-    known = [(name, value) for name, value in given if name not in _OF_SENTINELS]
-    scheme = parts.scheme.removesuffix(SENTINEL)
+    known = [(name, value) for name, value in given if name not in of_sentinels]
     # As if it led to a server: user, password, database and TLS are the server's.
     options = _read(f"{scheme}://{who}{at}server/{db}?{urlencode(known)}")
     kind = options.pop("connection_class", Connection)
-    asking: dict[str, Any] = {_OF_SENTINELS[name]: value for name, value in given if name in _OF_SENTINELS}
-    asking |= {name: value for name, value in options.items() if name.startswith("ssl_")} | timeouts
-    asking |= {"ssl": scheme == "rediss", "decode_responses": True, "protocol": 2}
-    asking["retry"] = Retry(NoBackoff(), 0)
-    options["connection_pool"] = Sentinels(addresses, unquote(service), asking)
+    shared = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    asking: dict[str, Any] = {"ssl": scheme == "rediss", "decode_responses": True, "protocol": 2}
+    asking |= shared | timeouts | {"retry": Retry(NoBackoff(), 0)}
+    if of_sentinels:
+        asking |= {of_sentinels[name]: value for name, value in given if name in of_sentinels}
+        options["connection_pool"] = sentinels(addresses, unquote(service), asking)
+    else:
+        asking |= {name: options[name] for name in ("username", "password") if name in options}
+        slot = key_slot(keyspace(settings.namespace, 0).root.encode())
+        options["connection_pool"] = nodes(addresses, slot, asking)
     return following(kind), options
 
 
-def _address(host: str) -> Address:
+def _address(host: str, port: int) -> Address:
     parts = urlsplit(f"//{host}")
     if not parts.hostname:
-        raise ValueError(f"{host!r} is not the host:port of a sentinel")
-    return parts.hostname, parts.port or PORT
+        raise ValueError(f"{host!r} is no host:port")
+    return parts.hostname, parts.port or port

@@ -23,6 +23,7 @@ from warmer.errors import RedisRefused, RedisUnreachable, TooManyConnections, ma
 from warmer.settings import Settings
 from warmer.store.addresses import connecting
 from warmer.store.breaker import Breaker
+from warmer.store.guides import Guides
 from warmer.store.links import Link, life_from
 
 # The server speaks, and lets nobody new in: what is connected may well go on.
@@ -42,6 +43,9 @@ class Connections:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._class, self._options = connecting(settings)
+        self._guides: Guides | None = self._options.get("connection_pool")
+        #: Whether the primary is the one that has the namespace's slot: it moves, and the nodes say so.
+        self.in_cluster = "+cluster:" in settings.redis_url
         self._options.update(
             protocol=2,
             socket_read_size=4096,  # of the handshake: what comes later, the link reads itself
@@ -128,6 +132,8 @@ class Connections:
     def look_again(self) -> None:
         """Have every link learn the server's life anew before its next use."""
         self.round += 1
+        if self._guides is not None:
+            self._guides.forget()
 
     def close(self) -> None:
         """Disconnect what is idle, and what is in use once it is given back."""
@@ -178,8 +184,8 @@ class Connections:
     def life_of(self, connection: Any) -> bytes:
         """Ask the server at the other end of a connection for its life. Raises the driver's errors."""
 
-        def ask(section: bytes) -> Any:
-            connection.send_command("INFO", section, check_health=False)
+        def ask(command: bytes, about: bytes) -> Any:
+            connection.send_command(command, about, check_health=False)
             return connection.read_response()
 
         return life_from(ask)

@@ -127,10 +127,11 @@ class Link:
 
     def learn_life(self) -> None:
         """Ask the server for its life. Raises ResponseError where an ACL forbids INFO."""
-        self.life = life_from(self._info)
+        self.life = life_from(self._ask)
 
-    def _info(self, section: bytes) -> Any:
-        reply = self.call(b"*2\r\n$4\r\nINFO\r\n$%d\r\n%b\r\n" % (len(section), section))
+    def _ask(self, command: bytes, about: bytes) -> Any:
+        parts = len(command), command, len(about), about
+        reply = self.call(b"*2\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % parts)
         if isinstance(reply, ResponseError):
             raise reply
         return reply
@@ -146,18 +147,22 @@ class Link:
         self.connection.disconnect()
 
 
-def life_from(ask: Callable[[bytes], Any]) -> bytes:
+def life_from(ask: Callable[[bytes, bytes], Any]) -> bytes:
     """8 ASCII bytes that change with a restart (run id) and with a failover (replication id).
 
-    ask: gives the server's INFO of a section. Raises ReadOnlyError for a replica: what was invalidated may
+    On a node of a cluster also with its epoch, which is another one whenever a slot has come back to it: what
+    has happened to that elsewhere, nobody here has seen. ask: gives the server's reply to a command of two
+    words. Raises ReadOnlyError for a replica: what was invalidated may
     still be there.
     """
     info: dict[str, Any] = {}
     for section in (b"server", b"replication"):
-        info.update(parse_info(ask(section)))
+        info.update(parse_info(ask(b"INFO", section)))
     if info["role"] != "master":
         raise ReadOnlyError("it is a replica, and reads and scripts go to the primary")
     text = f"{info['run_id']} {info['master_replid']}"
+    if "cluster" in (info.get("redis_mode"), info.get("server_mode")):  # Redis's word for it, and Valkey's
+        text += f" {parse_info(ask(b'CLUSTER', b'INFO'))['cluster_my_epoch']}"
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest().encode()
 
 

@@ -431,15 +431,22 @@ class Store:
         reply, life = answer
         if type(reply) is bytes or reply is None or isinstance(reply, ServerError):
             return answer
-        return self.scripts.refused("GET", reply), life
+        return self._missed("GET", reply), life
 
     def found_many(self, answer: tuple[Any, bytes], count: int) -> tuple[list[Found], bytes]:
         """What an MGET's answer means."""
         reply, life = answer
         if type(reply) is list:
             return answer
-        error = reply if isinstance(reply, ServerError) else self.scripts.refused("MGET", reply)
+        error = reply if isinstance(reply, ServerError) else self._missed("MGET", reply)
         return [error] * count, life
+
+    def _missed(self, command: str, reply: Any) -> ServerError | None:
+        """The error for an error reply; None where the slot has moved: what came along is of another life."""
+        if not self.scripts.has_moved(reply):
+            return self.scripts.refused(command, reply)
+        self.connections.look_again()
+        return None
 
     def command(self, *parts: Argument) -> Any:
         """A plain, repeatable command, for what reports on the namespace."""

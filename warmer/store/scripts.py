@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import AskError, NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
 from warmer import lua
 from warmer.core.keys import MAX_KEY_BYTES
-from warmer.errors import RedisRefused, mask
+from warmer.errors import RedisRefused, RedisUnreachable, mask
 from warmer.store.connections import Connections
 from warmer.store.links import Link
 
@@ -126,19 +134,34 @@ class Scripts:
         unknown = [at for at in which if isinstance(replies[at], NoScriptError)]
         if unknown:
             send(unknown, True)
-        return [at for at in which if _turned_away(replies[at])]
+        return [at for at in which if _turned_away(replies[at]) or self.has_moved(replies[at])]
 
     def command(self, *parts: Argument) -> Any:
         """One plain command that may be repeated. Raises RedisUnreachable, RedisRefused."""
         reply, _ = self._connections.get(pack(*parts))
+        if self.has_moved(reply):
+            self._connections.look_again()
+            reply, _ = self._connections.get(pack(*parts))
         if isinstance(reply, ResponseError):
             raise self.refused(str(parts[0]), reply)
         return reply
 
-    def refused(self, command: str, reply: Any) -> RedisRefused:
+    def has_moved(self, reply: Any) -> bool:
+        """Whether a node of a followed cluster says that the slot is somewhere else."""
+        return isinstance(reply, MovedError) and self._connections.in_cluster
+
+    def refused(self, command: str, reply: Any) -> RedisRefused | RedisUnreachable:
         """The error for an error reply."""
+        if self._connections.in_cluster and isinstance(reply, _UNDER_WAY):
+            # Its keys are partly there and partly elsewhere, and a script needs all of them.
+            said = f"{type(reply).__name__}: {reply}"
+            return self._connections.lost(Disconnected(f"the slot is under way, or nobody has it: {said}"))
         moved = "MOVED to " if isinstance(reply, AskError) else ""  # redis-py leaves the word out
         return RedisRefused(self._url, command, f"{moved}{reply}")
+
+
+#: What nodes answer while a slot is moved key by key, or its primary is replaced.
+_UNDER_WAY = (AskError, TryAgainError, ClusterDownError)
 
 
 def _turned_away(reply: Any) -> bool:
