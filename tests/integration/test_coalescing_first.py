@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.board import PATIENCE_S, Board, value_of
+from tests.board import Board, value_of
+from tests.patience import PATIENCE_S
 from warmer.errors import NamespaceClosed
 from warmer.runtime.flights import Flight
 from warmer.testing import wait_until
