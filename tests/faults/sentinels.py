@@ -11,6 +11,8 @@ import redis
 from warmer.testing import ValkeyServer, wait_until
 
 SERVICE = "flights"
+#: Of the servers, and of the sentinels.
+PASSWORD, THEIRS = "of-the-servers", "of-the-sentinels"
 
 
 class SentinelServer(ValkeyServer):
@@ -22,6 +24,8 @@ class SentinelServer(ValkeyServer):
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 1\n"
             f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}\n"
             f"sentinel failover-timeout {SERVICE} 3000\n"
+            f"sentinel auth-pass {SERVICE} {PASSWORD}\n"
+            f"requirepass {THEIRS}\nsentinel sentinel-pass {THEIRS}\n"
         )
 
     def _arguments(self, port: int) -> list[str]:
@@ -31,13 +35,13 @@ class SentinelServer(ValkeyServer):
         return [str(written), "--sentinel"]
 
     def _answers(self, port: int) -> bool:
-        with suppress(redis.RedisError), redis.Redis(port=port) as client:
+        with suppress(redis.RedisError), redis.Redis(port=port, password=THEIRS) as client:
             return int(client.info("server")["process_id"]) == self.pid
         return False
 
     def client(self) -> redis.Redis:
         """For its own commands."""
-        return redis.Redis(port=self.port or 0, decode_responses=True, protocol=2)
+        return redis.Redis(port=self.port or 0, password=THEIRS, decode_responses=True, protocol=2)
 
     def set_periods(self, period_ms: int, *names: str) -> None:
         """How often it does what."""
@@ -62,7 +66,8 @@ class Service:
     @property
     def url(self) -> str:
         """For `redis_url`."""
-        return "redis+sentinel://" + ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels) + f"/{SERVICE}/0"
+        where = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
+        return f"redis+sentinel://:{PASSWORD}@{where}/{SERVICE}/0?sentinel_password={THEIRS}"
 
     def fail_over(self) -> None:
         """Have the sentinels promote the replica, as before maintenance."""
@@ -92,8 +97,10 @@ def watched() -> Iterator[Service]:
     of several that do at once, none may get the votes of most.
     """
     with ExitStack() as stack:
-        primary = stack.enter_context(ValkeyServer(args={"repl-diskless-sync-delay": 0}))
-        replica = stack.enter_context(ValkeyServer(args={"replicaof": f"127.0.0.1 {primary.port}"}))
+        settings: dict[str, str | int] = {"repl-diskless-sync-delay": 0, "masterauth": PASSWORD}
+        primary = stack.enter_context(ValkeyServer(args=settings, password=PASSWORD))
+        settings["replicaof"] = f"127.0.0.1 {primary.port}"
+        replica = stack.enter_context(ValkeyServer(args=settings, password=PASSWORD))
         sentinels = [
             stack.enter_context(SentinelServer(primary, down_ms)) for down_ms in (400, 60_000, 60_000)
         ]

@@ -54,7 +54,7 @@ def test_reads_go_on_while_a_killed_primary_is_replaced(
     board, near = make(), make(near=60)
     read_until_near(near)
     stored = board.departures("JFK")
-    with redis.Redis(port=service.replica.port or 0) as copy:
+    with redis.Redis.from_url(service.replica.url) as copy:
         wait_until(
             lambda: copy.exists(keyspace(namespace, 0).entry("departures@v:JFK")), description="a copy of it"
         )

@@ -220,6 +220,25 @@ def test_a_small_invalidation_writes_no_record(
         board.close()
 
 
+def test_a_record_of_a_later_release_is_left_to_that(
+    server: ValkeyServer, client: redis.Redis, namespace: str
+) -> None:
+    """Who can't read one says so, and completes those that it can."""
+    board = _board(server, namespace, 1)
+    _fill(client, board, 300)
+    _kill_invoker(board, server.url, "tag", 2)
+    unfinished = keyspace(namespace, 0).unfinished
+    client.hset(unfinished, "later", "0 0 " + '{"changes": "{\\"v\\": 99}", "stale_us": {}}')
+    client.hset(unfinished, "other", "0 0 {}")
+
+    Clock(board.flights).advance(LONG_S)
+    wait_until(lambda: not _stored(client, board), "what it can read to be completed")
+    wait_until(lambda: board.count("unfinished_unreadable") >= 2, "the others to be told of")
+
+    assert {b"later", b"other"} <= set(client.hkeys(unfinished))
+    board.close()
+
+
 def _before_trip(scripts: Scripts, call: Callable[[], Any], trips: list[list[str]] | None = None) -> None:
     """Have this called before each trip of an invalidation; trips: the names of the scripts in each."""
     run_all = scripts.run_all

@@ -4,7 +4,7 @@
 -- ARGV[2]  name of the strict query
 -- ARGV[3]  "": out of force here; else, for how long no process must have said that it has it, in microseconds: forgotten
 -- returns  {"out_of_force" | "forgotten", now, stamp} | {"in_use", now}: somebody has it, or it is in force again
--- why      who is about to bring it into force has seen an earlier record of the life, and is turned away by the new one
+-- why      who is about to bring it into force has seen that nothing was forgotten since, and is turned away
 if ARGV[3] == '' then
   redis.call('HDEL', root .. 'in_force', ARGV[2])
 else
@@ -16,5 +16,5 @@ else
   redis.call('HDEL', root .. 'strict_since', ARGV[2])
 end
 local stamp = text(next_stamp())
-redis.call('HSET', root .. 'life', 'since', stamp)
+redis.call('HSET', root .. 'in_force', 'forgot', stamp)
 return {ARGV[3] == '' and 'out_of_force' or 'forgotten', text(now), stamp}

@@ -146,11 +146,15 @@ class Resolver:
         return oldest >= note.coming
 
     def _sinces(self) -> list[bytes]:
-        """When each shard's record of the server's life was made; before anybody is asked what is open."""
+        """When each shard's record of the server's life was made, and something last put out of force there.
+
+        To be asked before anybody is asked what is open.
+        """
         store = self._namespace.runtime().store
-        keys = [keyspace(store.namespace, shard).life for shard in range(len(store.roots))]
-        found = store.scripts.run_all([Call("", b"", ["HGET", key, "since"]) for key in keys])
-        return [since or b"" for since in found]
+        keys = [keyspace(store.namespace, shard) for shard in range(len(store.roots))]
+        asked = [pair for one in keys for pair in ((one.life, "since"), (one.in_force, "forgot"))]
+        found = store.scripts.run_all([Call("", b"", ["HGET", *pair]) for pair in asked])
+        return [b" ".join(one or b"" for one in found[at : at + 2]) for at in range(0, len(found), 2)]
 
     def _enforce(self, life: tuple[bytes, ...], names: frozenset[str]) -> bool:
         """Whether they are in force now. If not, what was seen does not hold any more, or for a new shard."""
