@@ -20,10 +20,9 @@ from sqlalchemy.sql.elements import BinaryExpression, BindParameter
 
 from warmer.capture.tables import children_of, form_of
 from warmer.core.changes import MOST_IMAGES, Image
-from warmer.errors import OutboxMissing
 from warmer.outbox.concerning import has_written
 from warmer.outbox.pending import Frame, Pending
-from warmer.outbox.rows import OURS, means_missing
+from warmer.outbox.rows import OURS, raise_if_missing
 from warmer.outbox.schema import outbox
 
 if TYPE_CHECKING:
@@ -319,8 +318,7 @@ def _lock(connection: Connection, pending: Pending) -> None:
     try:
         connection.execute(delete(outbox).where(outbox.c.id < 0), execution_options=OURS)
     except DBAPIError as exc:
-        if means_missing(exc):
-            raise OutboxMissing(connection.engine.url.render_as_string(), str(exc)) from exc
+        raise_if_missing(connection.engine.url.render_as_string(), exc)
         raise
     pending.locked = True
 

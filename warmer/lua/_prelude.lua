@@ -27,7 +27,11 @@ if current_life ~= life then
   if redis.call('HEXISTS', root .. 'life', 'was:' .. life) == 1 then
     return redis.error_reply('WARMERLIFE this connection knows an earlier life of the server')
   end
-  redis.call('HSET', root .. 'life', 'current', life, 'since', text(next_stamp()), 'was:' .. life, text(now))
+  -- Whose data this is, its last stamp, the clock, and what was said of its invalidations: see outbox/lives.py.
+  local from = {current_life or '-', redis.call('GET', root .. 'seq') or '0', text(now),
+                redis.call('HGET', root .. 'life', 'through') or '-'}
+  redis.call('HSET', root .. 'life', 'current', life, 'since', text(next_stamp()), 'was:' .. life, text(now),
+             'from:' .. life, table.concat(from, ' '))
 end
 
 local function split(record)
@@ -88,6 +92,9 @@ local function read_header(blob)
   return {flags = flags, life = string.sub(blob, 5, 12), stamp = stamp, stored_at = stored_at,
           fresh_until = fresh_until, grace_until = grace_until, due_at = due_at, cost = cost}
 end
+
+-- Makes an entry one of this life, as if it had been stored in it.
+local function take_in(member) redis.call('SETRANGE', root .. 'e:' .. member, 4, life) end
 
 local function header_of(member)
   return read_header(redis.call('GETRANGE', root .. 'e:' .. member, 0, 63))

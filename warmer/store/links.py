@@ -34,13 +34,24 @@ class Link:
     sock: None while it is not connected. round: see `Connections.look_again`.
     """
 
-    __slots__ = ("__weakref__", "buffer", "connection", "life", "reader", "round", "sock", "timeout_s")
+    __slots__ = (
+        "__weakref__",
+        "buffer",
+        "connection",
+        "life",
+        "reader",
+        "round",
+        "server",
+        "sock",
+        "timeout_s",
+    )
 
     def __init__(self, connection: Connection, timeout_s: float) -> None:
         """connection: not connected yet. timeout_s: how long a reply may take."""
         self.connection = connection
         self.timeout_s = timeout_s
         self.life = bytes(8)
+        self.server = b""  # what the life is a digest of
         self.round = -1
         self.sock: socket.socket | None = None
         self.buffer = bytearray(READ_BYTES)
@@ -127,7 +138,8 @@ class Link:
 
     def learn_life(self) -> None:
         """Ask the server for its life. Raises ResponseError where an ACL forbids INFO."""
-        self.life = life_from(self._info)
+        self.server = server_from(self._info)
+        self.life = _digest(self.server)
 
     def _info(self, section: bytes) -> Any:
         reply = self.call(b"*2\r\n$4\r\nINFO\r\n$%d\r\n%b\r\n" % (len(section), section))
@@ -147,7 +159,16 @@ class Link:
 
 
 def life_from(ask: Callable[[bytes], Any]) -> bytes:
-    """8 ASCII bytes that change with a restart (run id) and with a failover (replication id).
+    """8 ASCII bytes that change with a restart and with a failover; for the rest see `server_from`."""
+    return _digest(server_from(ask))
+
+
+def _digest(server: bytes) -> bytes:
+    return hashlib.blake2b(server, digest_size=4).hexdigest().encode()
+
+
+def server_from(ask: Callable[[bytes], Any]) -> bytes:
+    """The run id, which changes with a restart, and the replication id, which changes with a failover.
 
     ask: gives the server's INFO of a section. Raises ReadOnlyError for a replica: what was invalidated may
     still be there.
@@ -157,8 +178,7 @@ def life_from(ask: Callable[[bytes], Any]) -> bytes:
         info.update(parse_info(ask(section)))
     if info["role"] != "master":
         raise ReadOnlyError("it is a replica, and reads and scripts go to the primary")
-    text = f"{info['run_id']} {info['master_replid']}"
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest().encode()
+    return f"{info['run_id']} {info['master_replid']}".encode()
 
 
 def _greet(held: weakref.ref[Link], connection: Any) -> None:

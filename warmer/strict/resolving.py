@@ -20,6 +20,7 @@ from warmer.core.changes import Changes
 from warmer.errors import DatabaseUnreachable, OutboxMissing
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
+from warmer.outbox.settling import settle
 from warmer.store.scripts import Call
 from warmer.strict import outcomes
 from warmer.strict.barriers import Barrier, Barriers
@@ -121,7 +122,9 @@ class Resolver:
         if changes is not None:
             applying = self._namespace.outbox.applying(Changes.read(changes))
             applying.run()
-            rows.mark(connection, [row], applying.stamp)
+            settled = settle(self._namespace.runtime().store, applying.lives)
+            if settled is not None:
+                rows.mark(connection, [row], settled)
 
     def _is_quiet(
         self, database: Database, life: bytes, names: frozenset[str], connection: Connection
