@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from warmer.errors import ServerError
-from warmer.outbox.applying import Applying
+from warmer.outbox.applying import BEGUN_BEFORE, Applying
 from warmer.store.unfinished import Unfinished
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _complete(runtime: Runtime, one: Unfinished) -> int:
         text = "an invalidation that was left unfinished can't be completed by this release: %s"
         runtime.incidents.note("unfinished_unreadable", text, exc, about=one.id)
         return 0
-    removed = Applying(runtime, changes, stale_us, unfinished=one).run()
+    removed = Applying(runtime, changes, stale_us, unfinished=one, via=BEGUN_BEFORE).run()
     text = "completed an invalidation that its process had left unfinished; %d more values went"
     runtime.incidents.note("invalidations_completed", text, removed)
     return 1

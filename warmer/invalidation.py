@@ -34,6 +34,8 @@ def invalidate_entry(runtime: Runtime, reading: Reading[Any], args: tuple[Any, .
     hit = EntryHit(entry.shard, name, entry.query, entry.tail, entry.version)
     if put_off(runtime.store.namespace, lambda changes: changes.entries.add(hit)):
         return 0
+    if runtime.through is not None:
+        return runtime.through(Changes(entries={hit}), ())
     runtime.counts.add("invalidations")
     try:
         removed = runtime.store.invalidate_entry(entry, name, reading.options.stale_us)
@@ -59,6 +61,8 @@ def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str,
     part = PartHit(reading.name, reading.keys.version, len(reading.keys.names), places)
     if put_off(runtime.store.namespace, lambda changes: changes.parts.add(part)):
         return 0
+    if runtime.through is not None:
+        return runtime.through(Changes(parts={part}), ())
     removed = _invalidate_indexed(runtime, reading, Changes(parts={part}))
     runtime.outcomes.note([outcomes.part_of(part, reading.keys.defaults())], removed)
     return removed
@@ -68,6 +72,8 @@ def invalidate_query(runtime: Runtime, reading: Reading[Any]) -> int:
     """Every entry of a query, in every version."""
     if put_off(runtime.store.namespace, lambda changes: changes.queries.add(reading.name)):
         return 0
+    if runtime.through is not None:
+        return runtime.through(Changes(queries={reading.name}), ())
     removed = _invalidate_indexed(runtime, reading, Changes(queries={reading.name}))
     runtime.outcomes.note([outcomes.query_of(reading.name)], removed)
     return removed
@@ -98,6 +104,8 @@ def invalidate_names(runtime: Runtime, names: Collection[str], stale_us: Mapping
     """
     if put_off(runtime.store.namespace, lambda changes: changes.names.update(names)):
         return 0
+    if runtime.through is not None:
+        return runtime.through(Changes(names=set(names)), ())
     applying = _applying(runtime, Changes(names=set(names)), stale_us)
     removed = applying.run()
     applying.await_replicas()

@@ -372,6 +372,8 @@ class Warmer:
                     runtime.declare(reading.dependencies)
                 runtime.strict.on_trouble = self.outbox.attend_to_strict
                 runtime.outcomes.tracks = self.tracks
+                if self.settings.invalidate_through == "outbox":
+                    runtime.through = self.outbox.invalidate
                 runtime.start()
                 self._runtime = runtime
             return self._runtime

@@ -52,13 +52,13 @@ class Put:
         entry = self.entry
         return EntryHit(entry.shard, self.since.names[0], entry.query, entry.tail, entry.version)
 
-    def asking(self, store: Store, stale_us: int) -> Call:
+    def asking(self, store: Store, stale_us: int, via: str = "") -> Call:
         """The script that invalidates the entry and grants the lease: see put.lua."""
         entry = self.entry
         return Call("put", store.roots[entry.shard], [
             self.since.names[0], escape(entry.query), entry.tail, stale_us, escape(entry.version),
             FENCE_NAMES, FENCE_AGE_US, self.since.stamp, self._token, PUT_LEASE_US,
-            self.since.clock_us, *self.since.names,
+            self.since.clock_us, via, *self.since.names,
         ])  # fmt: skip
 
     def asked(self, reply: Any) -> int:

@@ -12,6 +12,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from warmer.core.changes import Changes
 from warmer.errors import NothingToPut, ServerError
 from warmer.invalidation import invalidate_entry
 from warmer.outbox.since import Since, Watch, watch
@@ -135,6 +136,9 @@ class Writing(Generic[R]):
     def _invalidate(self, put: Put) -> None:
         """Now, and ask whether it may be stored."""
         runtime, name = self._reading.runtime_of(), put.since.names[0]
+        if runtime.through is not None:
+            runtime.through(Changes(entries={put.hit}), [put])
+            return
         call = put.asking(runtime.store, self._reading.options.stale_us)
         runtime.counts.add("invalidations")
         try:

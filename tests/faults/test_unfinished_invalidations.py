@@ -225,14 +225,14 @@ def test_a_record_of_a_later_release_is_left_to_that(
 ) -> None:
     """Who can't read one says so, and completes those that it can."""
     board = _board(server, namespace, 1)
-    _fill(client, board, 300)
+    fill(client, board, 300)
     _kill_invoker(board, server.url, "tag", 2)
     unfinished = keyspace(namespace, 0).unfinished
     client.hset(unfinished, "later", "0 0 " + '{"changes": "{\\"v\\": 99}", "stale_us": {}}')
     client.hset(unfinished, "other", "0 0 {}")
 
     Clock(board.flights).advance(LONG_S)
-    wait_until(lambda: not _stored(client, board), "what it can read to be completed")
+    wait_until(lambda: not stored(client, board), "what it can read to be completed")
     wait_until(lambda: board.count("unfinished_unreadable") >= 2, "the others to be told of")
 
     assert {b"later", b"other"} <= set(client.hkeys(unfinished))

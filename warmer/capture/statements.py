@@ -19,10 +19,9 @@ from sqlalchemy.sql.dml import UpdateBase
 from warmer.capture.lookups import MOST_ROWS, Lookup, by_key, lookup_of
 from warmer.capture.tables import children_of, form_of
 from warmer.core.changes import MOST_IMAGES, Image
-from warmer.errors import OutboxMissing
 from warmer.outbox.concerning import has_written
 from warmer.outbox.pending import Frame, Pending
-from warmer.outbox.rows import OURS, means_missing
+from warmer.outbox.rows import OURS, raise_if_missing
 from warmer.outbox.schema import outbox
 
 if TYPE_CHECKING:
@@ -270,8 +269,7 @@ def _lock(connection: Connection, pending: Pending) -> None:
     try:
         connection.execute(_TOUCH, execution_options=OURS)
     except DBAPIError as exc:
-        if means_missing(exc):
-            raise OutboxMissing(connection.engine.url.render_as_string(), str(exc)) from exc
+        raise_if_missing(connection.engine.url.render_as_string(), exc)
         raise
     pending.locked = True
 

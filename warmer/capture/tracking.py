@@ -299,7 +299,7 @@ class Tracker:
             else:
                 self._guard.leave(barrier)
         if applying is not None and pending.row:
-            outbox.applied(database, pending.row, applying.stamp)
+            outbox.applied(database, pending.row, applying.lives)
 
 
 def _info_of(dbapi_connection: Any) -> dict[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,7 +58,7 @@ def check(application: App = None, as_json: Json = False) -> None:
     else:
         for one in found:
             lacks = one["lacks"]
-            state = f"lacks {', '.join(map(str, lacks))}" if lacks else "whole"
+            state = f"lacks {', '.join(map(str, lacks))}: `warmer db create` adds it" if lacks else "whole"
             console.print(
                 f"{one['url']}: {state}, {one['pending']} pending, {one['applied']} applied and kept"
             )
@@ -84,6 +85,22 @@ def drop(
                 lost = f"{counted(waiting, 'change is', 'changes are')} not applied yet: lost with --yes"
                 raise typer.BadParameter(lost, param_hint="drop")
         _say(database, "dropped" if database.run(_drop) else "was not there")
+
+
+@db.command()
+def direct(application: App = None) -> None:
+    """End what invalidate_through="outbox" has begun: anybody may invalidate directly again.
+
+    Until it is begun anew, nothing that Redis has stored is served after its restart or failover.
+    """
+    from warmer.outbox import through
+
+    namespace = project(application)
+    for database in databases(namespace):
+        ended = database.run(partial(through.end, namespace=namespace.namespace))
+        through.untell(namespace.runtime().store)
+        url = database.engine.url.render_as_string()
+        console.print(f"{url}: invalidations {'may be' if ended else 'were'} made directly")
 
 
 def _drop(connection: Connection) -> bool:

@@ -214,6 +214,38 @@ class OutboxMissing(ServerError):
 
 
 @error
+class OutboxOutdated(ServerError):
+    """The outbox table is of an earlier release and lacks a column."""
+
+    url: str
+    statement: str
+
+    def message(self) -> str:
+        """Name the database and the statement that adds it."""
+        return (
+            f"the outbox table in the database at {self.url} is of an earlier release: it does not say in "
+            "which life of Redis a row was applied. Changes are committed and applied as before, and stay in "
+            f"it unmarked. Run `warmer db create`, or let Alembic do the same: {self.statement}."
+        )
+
+
+@error
+class NotOneOutbox(ServerError):
+    """Invalidations are to go through the outbox, and it is not known which one, or that can't be used."""
+
+    namespace: str
+    cause: str
+
+    def message(self) -> str:
+        """Name what stands in the way."""
+        return (
+            f"the invalidations of {self.namespace!r} are to go through the outbox, and {self.cause}. "
+            'Nothing was invalidated. invalidate_through="outbox" needs one database with an outbox in every '
+            "process that writes or invalidates, and the same one."
+        )
+
+
+@error
 class BarrierNotRaised(ServerError):
     """What a transaction changes could not be barred for strict queries, so it was not committed."""
 

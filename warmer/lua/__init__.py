@@ -38,11 +38,16 @@ _DESPITE_FULL_MEMORY = frozenset(
         "raise_barrier",
         "release",
         "remove",
+        "say_through",
+        "settle",
         "stamp",
         "take_over",
         "unclaim",
     }
 )
+
+#: What asks the server itself who it is: their last argument is what the connection learned of that.
+TELLS_SERVER = frozenset({"settle"})
 
 
 @cache

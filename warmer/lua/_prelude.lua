@@ -27,7 +27,11 @@ if current_life ~= life then
   if redis.call('HEXISTS', root .. 'life', 'was:' .. life) == 1 then
     return redis.error_reply('WARMERLIFE this connection knows an earlier life of the server')
   end
-  redis.call('HSET', root .. 'life', 'current', life, 'since', text(next_stamp()), 'was:' .. life, text(now))
+  -- Whose data this is, its last stamp, the clock, and what was said of its invalidations: see outbox/lives.py.
+  local from = {current_life or '-', redis.call('GET', root .. 'seq') or '0', text(now),
+                redis.call('HGET', root .. 'life', 'through') or '-'}
+  redis.call('HSET', root .. 'life', 'current', life, 'since', text(next_stamp()), 'was:' .. life, text(now),
+             'from:' .. life, table.concat(from, ' '))
 end
 
 -- The stamp with which the record of this life was made here. FLUSHALL ends no life; but then it is made anew.
@@ -107,6 +111,9 @@ local function pack_bounds(stored_at, ...)
   end
   return table.concat(packed)
 end
+
+-- Makes an entry one of this life, as if it had been stored in it.
+local function take_in(member) redis.call('SETRANGE', root .. 'e:' .. member, 4, life) end
 
 local function header_of(member)
   return read_header(redis.call('GETRANGE', root .. 'e:' .. member, 0, header_size - 1))

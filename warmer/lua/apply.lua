@@ -11,7 +11,8 @@
 -- ARGV[9]  how long its invoker may be silent, in microseconds     ARGV[10] "1": write one beforehand, under id .. "+"
 -- ARGV[11] how many arguments follow those pairs: of each value to be put, (a stamp from before its transaction, what the
 --          server's clock must have passed by, how many names its entry has, those names)
--- ARGV[12..] those pairs, those values, then the names
+-- ARGV[12] via: the identity of the outbox's database that has it, "" for none, "+" if it was begun before
+-- ARGV[13..] those pairs, those values, then the names
 -- returns  {"applied", now, stamp, how many values went, of each value to be put "1" if nobody else has stamped any of
 --          its names since, else "0", names that have members left...} | {"shapes", now}
 -- why      a shape that the caller does not know may belong to entries that its names would miss: it must learn it
@@ -22,9 +23,10 @@
 if ARGV[4] ~= '' and ARGV[4] ~= redis.call('HLEN', root .. 'shapes') .. ' ' .. life_since() then
   return {'shapes', text(now)}
 end
-local values, stale = 12 + tonumber(ARGV[6]), {}
+if is_unrecorded(ARGV[12]) then return refuse_unrecorded() end
+local values, stale = 13 + tonumber(ARGV[6]), {}
 local first = values + tonumber(ARGV[11])
-for i = 12, values - 1, 2 do stale[ARGV[i]] = tonumber(ARGV[i + 1]) end
+for i = 13, values - 1, 2 do stale[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
 local function record(id) redis.call('HSET', root .. 'unfinished', id, text(now) .. ' ' .. ARGV[9] .. ' ' .. ARGV[8]) end
 if ARGV[10] == '1' then record(ARGV[7] .. '+') end

@@ -10,12 +10,14 @@
 -- ARGV[9]  since          a stamp from before the write
 -- ARGV[10] token          ARGV[11] lease_us   of the lease under which the value is committed
 -- ARGV[12] clock_us       what the server's clock must have passed by: set back, it says nothing about `since`
--- ARGV[13..] names        the entry's names
+-- ARGV[13] via            the identity of the outbox's database that has it, "" for none
+-- ARGV[14..] names        the entry's names
 -- returns  {"granted", now, how many values went, stamp, since: of the record of the life} | {"overtaken" | "busy", now, how many values went, stamp}
 -- why      of two writers at once, nobody knows whose value is the later one: neither is kept
+if is_unrecorded(ARGV[13]) then return refuse_unrecorded() end
 local since, member = tonumber(ARGV[9]), ARGV[3] .. '@' .. ARGV[6] .. ARGV[4]
 -- What was invalidated in an earlier life of the server is not on record any more.
-local overtaken = newest_fence(13, #ARGV) > since or now < tonumber(ARGV[12])
+local overtaken = newest_fence(14, #ARGV) > since or now < tonumber(ARGV[12])
   or tonumber(life_since()) > since
 local stamp = next_stamp()
 raise_fence(stamp, 2, 2, tonumber(ARGV[7]), tonumber(ARGV[8]))

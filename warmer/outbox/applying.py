@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from warmer.puts import Put
     from warmer.runtime.process import Runtime
 
+#: In place of the identity of an outbox: it was begun when nobody had said that all go through one.
+BEGUN_BEFORE = "+"
 _MOST_LOOKS = 5
 #: Members that each shard removes in the trip that stamps: together about as many as one call may, or these.
 _FEWEST = 4
@@ -36,7 +38,8 @@ class Applying:
     """One application of changes.
 
     stale_us: `stale_after_write` of the queries that have one, by name. timeout_s: for all of it; by default
-    each step has `invalidate_timeout` of its own. unfinished: its record, if it is not in an outbox.
+    each step has `invalidate_timeout` of its own. unfinished: its record, if it is not in an outbox. via: the
+    identity of the database whose outbox has it; BEGUN_BEFORE for what somebody else has begun.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class Applying:
         *,
         timeout_s: float | None = None,
         unfinished: Unfinished | None = None,
+        via: str = "",
     ) -> None:
         self._runtime, self._store, self._changes = runtime, runtime.store, changes
         self._stale = {escape(query): us for query, us in stale_us.items()}
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._unfinished = unfinished
+        self._via = via
         self._hits = Hits((), ())
         self._entries = sorted(changes.entries, key=lambda hit: (hit.shard, hit.name))
         #: The first stamp that each shard gave: what is older goes.
@@ -59,8 +64,8 @@ class Applying:
         self._since: list[Since] = []
         self._stamps = [0] * self._store.settings.shards
         self.removed = 0
-        #: The highest stamp that any shard gave: a snapshot with a higher one knows of it.
-        self.stamp = 0
+        #: The lives of the server in which any of it was done, or asked: one, unless it changed meanwhile.
+        self.lives: set[bytes] = set()
 
     def storing(self, puts: Sequence[Put], writes: Iterable[Since]) -> Self:
         """These values belong to the changes, and what it applies is these open writes' own, too.
@@ -92,6 +97,12 @@ class Applying:
 
     def apply(self) -> int:
         """`run`, without what it comes to in this process and in shared HTTP caches."""
+        with self._store.scripts.seeing() as lives:
+            self._apply()
+        self.lives = lives
+        return self.removed
+
+    def _apply(self) -> None:
         left = self._stamp_all()
         self.removed += remove_listed(self._store, self._stamps, left, self._stale_us, self._confirmed)
         for query in self._hits.queries:
@@ -102,7 +113,6 @@ class Applying:
             self._ask(puts)
         if self._unfinished is not None and self._unfinished.at:
             self._unfinished.drop()
-        return self.removed
 
     def await_replicas(self) -> None:
         """Wait for replicas, as `invalidate_replicas` asks. Raises InvalidationNotReplicated, ServerError."""
@@ -158,7 +168,6 @@ class Applying:
         replies = self._confirmed(hit, lambda: self._store.scripts.run_all(calls))
         for reply in replies[len(roots) : len(roots) + len(entries)]:
             self.removed += int(reply[2])
-            self.stamp = max(self.stamp, int(reply[3]))
         left = [pair for shard in range(len(roots)) for pair in self._stamped(shard, replies[shard])]
         return None if roots and replies[0][0] == b"shapes" else left
 
@@ -170,7 +179,7 @@ class Applying:
         if self._unfinished is not None:
             record = self._unfinished.arguments(ahead=self._ahead and shard == 0)
         values = [part for one in self._since if one.shard == shard for part in one.arguments()]
-        args = [FENCE_NAMES, FENCE_AGE_US, known, most, len(stale), *record, len(values)]
+        args = [FENCE_NAMES, FENCE_AGE_US, known, most, len(stale), *record, len(values), self._via]
         return Call("apply", self._store.roots[shard], [*args, *stale, *values, *names])
 
     def _stamped(self, shard: int, reply: Any) -> list[tuple[int, str]]:
@@ -179,7 +188,6 @@ class Applying:
             return []
         stamp = int(reply[2])
         self._stamps[shard] = self._stamps[shard] or stamp
-        self.stamp = max(self.stamp, stamp)
         self.removed += int(reply[3])
         here = [one for one in self._since if one.shard == shard]
         for one, alone in zip(here, reply[4].decode(), strict=True):
@@ -203,16 +211,19 @@ class Applying:
         stale_us = self._stale.get(escape(hit.query), 0)
         args: list[Argument] = [
             hit.name, escape(hit.query), hit.tail, stale_us, escape(hit.version), FENCE_NAMES, FENCE_AGE_US,
+            self._via,
         ]  # fmt: skip
         return Call("invalidate", self._store.roots[hit.shard], args)
 
     def _ask(self, puts: Sequence[Put]) -> None:
         """Invalidate the entries of values that were put, and ask whether these may be stored."""
-        calls = [put.asking(self._store, self._stale.get(escape(put.hit.query), 0)) for put in puts]
+        calls = [
+            put.asking(self._store, self._stale.get(escape(put.hit.query), 0), self._via) for put in puts
+        ]
         replies = self._confirmed([put.hit.name for put in puts], lambda: self._store.scripts.run_all(calls))
         for put, reply in zip(puts, replies, strict=True):
             self.removed += int(reply[2])
-            self.stamp = max(self.stamp, put.asked(reply))
+            put.asked(reply)
 
     # -- removing
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, SingletonThreadPool, StaticPool
 
-from warmer.errors import DatabaseUnreachable, OutboxMissing
+from warmer.errors import DatabaseUnreachable
 
 _T = TypeVar("_T")
 
@@ -21,6 +21,7 @@ class Database:
     def __init__(self, engine_of: Callable[[], Engine]) -> None:
         self._engine_of = engine_of
         self._url: str | None = None
+        self._identity = ""
 
     @classmethod
     def of_url(cls, url: str) -> Database:
@@ -57,12 +58,24 @@ class Database:
         return self._engine_of()
 
     @property
+    def identity(self) -> str:
+        """What tells it from others, "" where nothing does; asked once. Raises what `run` raises."""
+        if not self._identity:
+            from warmer.outbox.through import identity_of
+
+            self._identity = identity_of(self)
+        return self._identity
+
+    @property
     def reachable(self) -> bool:
         """Whether another thread can have a connection of its own: one in memory has only the writer's."""
         return not isinstance(self.engine.pool, StaticPool | SingletonThreadPool)
 
     def run(self, work: Callable[[Connection], _T]) -> _T:
-        """What `work` gives, in a transaction of its own. Raises DatabaseUnreachable, OutboxMissing."""
+        """What `work` gives, in a transaction of its own.
+
+        Raises DatabaseUnreachable, OutboxMissing, OutboxOutdated.
+        """
         engine = self.engine
         try:
             if engine.dialect.is_async:
@@ -88,10 +101,10 @@ async def _run_async(engine: Engine, work: Callable[[Connection], _T]) -> _T:
 
 
 def _raise_if_missing(engine: Engine, error: SQLAlchemyError) -> None:
-    from warmer.outbox.rows import means_missing
+    from warmer.outbox.rows import raise_if_missing
 
-    if isinstance(error, DBAPIError) and means_missing(error):
-        raise OutboxMissing(engine.url.render_as_string(), str(error.orig)) from error
+    if isinstance(error, DBAPIError):
+        raise_if_missing(engine.url.render_as_string(), error)
 
 
 __all__ = ["Database"]

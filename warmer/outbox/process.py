@@ -10,11 +10,12 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from warmer.core.changes import Changes
-from warmer.errors import ServerError
+from warmer.errors import NotOneOutbox, ServerError
 from warmer.outbox.applying import Applying
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Outbox:
     def begin_anew(self) -> None:
         """In a forked child: what the parent meant to mark, it marks itself."""
         self._lock = threading.Lock()
-        self._waiting: dict[Database, list[tuple[int, int]]] = {}
+        self._waiting: dict[Database, list[tuple[int, frozenset[bytes]]]] = {}
         self._left = self._strict_left = False
         self._barriers: set[str] = set()  # tokens of those that transactions here have left up
         if self._named is not None:
@@ -110,8 +111,52 @@ class Outbox:
         """The application of changes within `invalidate_timeout`, not begun. For the rest see `apply`."""
         namespace = self._namespace
         timeout_s = namespace.settings.invalidate_timeout
-        applying = Applying(namespace.runtime(), changes, namespace.stale_us, timeout_s=timeout_s)
+        applying = Applying(
+            namespace.runtime(), changes, namespace.stale_us, timeout_s=timeout_s, via=self._via()
+        )
         return applying.storing(puts, writes)
+
+    @property
+    def _through(self) -> bool:
+        return self._namespace.settings.invalidate_through == "outbox"
+
+    def _via(self) -> str:
+        """The identity of the one database through whose outbox all is invalidated; "" if there is none."""
+        if not self._through:
+            return ""
+        databases = self.databases()
+        if len(databases) != 1 or not databases[0].reachable:
+            return ""
+        try:
+            return databases[0].identity
+        except ServerError as exc:  # if others hold us to it, the relay applies what is in the outbox
+            log.debug("the database can't say who it is: %s", exc)
+            return ""
+
+    def invalidate(self, changes: Changes, puts: Sequence[Put] = ()) -> int:
+        """Invalidate by hand, through the outbox: first it is written there; how many values went.
+
+        puts: values to be stored with it, which may be settled then. Raises NotOneOutbox, DatabaseUnreachable
+        and OutboxMissing, and nothing was done; InvalidationUnconfirmed and what Redis refuses: then it is
+        left to the relay.
+        """
+        databases = self.databases()
+        if len(databases) != 1 or not databases[0].reachable:
+            found = f"{len(databases)} databases are" if len(databases) != 1 else "only one in memory is"
+            raise NotOneOutbox(self._namespace.namespace, f"{found} known to this process")
+        from warmer.outbox.rows import write
+
+        database, name = databases[0], self._namespace.namespace
+        row = database.run(lambda connection: write(connection, name, changes, own=True))
+        try:
+            applying = self.applying(changes, puts)
+            applying.run()
+        except BaseException:
+            self._leave()
+            raise
+        self.applied(database, row, applying.lives)
+        applying.await_replicas()
+        return applying.removed
 
     def replicated(self, applying: Applying) -> None:
         """Wait until replicas have what was applied, where that is asked for. Never raises.
@@ -125,12 +170,12 @@ class Outbox:
             log.warning("a commit is applied, and not on as many replicas as it should be: %s", exc)
             self._count("commits_not_replicated")
 
-    def applied(self, database: Database, row: int, stamp: int) -> None:
-        """A row of this process's own is applied: have it marked."""
+    def applied(self, database: Database, row: int, lives: Iterable[bytes]) -> None:
+        """A row of this process's own is applied, in these lives of the server: have it marked."""
         with self._lock:
             waiting = self._waiting.setdefault(database, [])
             if len(waiting) < MOST_WAITING:
-                waiting.append((row, stamp))
+                waiting.append((row, frozenset(lives)))
         self._start()
 
     def _leave(self) -> None:
@@ -171,12 +216,21 @@ class Outbox:
                 worked = False
         return worked
 
-    def _mark(self, database: Database, rows: list[tuple[int, int]]) -> None:
+    def _mark(self, database: Database, rows: list[tuple[int, frozenset[bytes]]]) -> None:
+        """What was applied in a life that is over is left to be applied again."""
         from warmer.outbox.rows import mark
+        from warmer.outbox.settling import settle
 
-        if database.reachable:
-            ids, stamp = [row for row, _ in rows], max(stamp for _, stamp in rows)
-            database.run(lambda connection: mark(connection, ids, stamp))
+        if not database.reachable:
+            return
+        store = self._namespace.runtime().store
+        for lives in {lives for _, lives in rows}:
+            settled = settle(store, lives)
+            if settled is None:
+                self._left = True
+                continue
+            ids = [row for row, applied_in in rows if applied_in == lives]
+            database.run(partial(mark, ids=ids, settled=settled))
 
     def _start(self) -> None:
         self._wake.set()

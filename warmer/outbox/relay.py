@@ -17,6 +17,8 @@ from sqlalchemy import Connection
 from warmer.core.changes import Changes
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
+from warmer.outbox.settling import settle
+from warmer.outbox.trust import Trust
 from warmer.strict.resolving import Resolver
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Relay:
         self._seen: dict[Database, dict[int, float]] = {}
         self._prune_at = 0.0
         self._resolver = Resolver(namespace, self._hold_s)
+        through = namespace.settings.invalidate_through == "outbox"
+        self._trust = Trust(namespace) if through else None
 
     def step(self) -> int:
         """Apply what is pending in every database that is known; how many rows that were.
@@ -64,7 +68,7 @@ class Relay:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_EVERY_S
         self._resolver.step()
-        return applied
+        return applied + (self._trust.step() if self._trust is not None else 0)
 
     def _look(self, database: Database, connection: Connection) -> tuple[int, bool]:
         """Apply one batch; how many rows, and whether there may be more at once."""
@@ -83,7 +87,10 @@ class Relay:
         applying = self._namespace.outbox.applying(changes)
         applying.run()
         self._namespace.outbox.replicated(applying)
-        rows.mark(connection, ids, applying.stamp)
+        settled = settle(self._namespace.runtime().store, applying.lives)
+        if settled is None:  # the server's life has changed under it: once more, in the new one
+            return 0, False
+        rows.mark(connection, ids, settled)
         self._namespace.runtime().counts.add("outbox_rows_relayed", len(ids))
         return len(ids), len(found) == BATCH
 

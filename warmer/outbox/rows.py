@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from warmer.core.changes import Changes
-from warmer.errors import OutboxMissing
-from warmer.outbox.schema import outbox
+from warmer.errors import OutboxMissing, OutboxOutdated
+from warmer.outbox import horizon
+from warmer.outbox.schema import ADD_LIFE, outbox
+from warmer.outbox.settling import Settled
 
 #: Statements on the outbox table itself carry this: they are nobody's change.
 OURS: dict[str, Any] = {"warmer_ours": True}
@@ -21,6 +23,7 @@ PLAIN_SQL: dict[str, Any] = OURS | {"no_parameters": True}
 #: Made once: what SQLAlchemy makes of a statement is kept with it, and takes longer than to run it.
 _INSERT = insert(outbox)
 _MARKED_AT_ONCE = 500
+_NO_COLUMN = ("no such column", "does not exist", "Unknown column", "Invalid column name")
 _MISSING = ("no such table", "does not exist", "doesn't exist", "Invalid object name")
 
 
@@ -39,17 +42,19 @@ def write(connection: Connection, namespace: str, changes: Changes, *, own: bool
     try:
         result = connection.execute(_INSERT, row, execution_options=OURS)
     except DBAPIError as exc:
-        if means_missing(exc):
-            raise OutboxMissing(connection.engine.url.render_as_string(), str(exc.orig)) from exc
+        raise_if_missing(connection.engine.url.render_as_string(), exc)
         raise
     key = result.inserted_primary_key
     return int(key[0]) if key is not None else 0
 
 
-def means_missing(error: DBAPIError) -> bool:
-    """Whether what a statement on the table raised means that there is none."""
+def raise_if_missing(url: str, error: DBAPIError) -> None:
+    """Raise OutboxMissing, or OutboxOutdated, if that is what a statement on the table failed for."""
     text = str(error.orig)
-    return outbox.name in text and any(words in text for words in _MISSING)
+    if "life" in text and any(words in text for words in _NO_COLUMN):
+        raise OutboxOutdated(url, ADD_LIFE) from error
+    if outbox.name in text and any(words in text for words in _MISSING):
+        raise OutboxMissing(url, text) from error
 
 
 def pending(connection: Connection, namespace: str, most: int) -> Sequence[Row]:
@@ -68,6 +73,34 @@ def pending(connection: Connection, namespace: str, most: int) -> Sequence[Row]:
     return [Row(*row) for row in connection.execute(found, execution_options=OURS)]
 
 
+def outstanding(
+    connection: Connection, namespace: str, lacks: ColumnElement[bool], after: int, most: int
+) -> Sequence[Row]:
+    """Rows behind the id `after` that nobody has marked, or that are marked as applied elsewhere: `lacks`.
+
+    In the order of their ids, and what others are at, too: all that is committed by now is seen.
+    """
+    found = (
+        select(outbox.c.id, outbox.c.changes, outbox.c.own)
+        .where(outbox.c.namespace == namespace, outbox.c.id > after)
+        .where(or_(outbox.c.applied_at.is_(None), lacks))
+        .order_by(outbox.c.id)
+        .limit(most)
+    )
+    return [Row(*row) for row in connection.execute(found, execution_options=OURS)]
+
+
+def elsewhere(connection: Connection, namespace: str, lacks: ColumnElement[bool], most: int) -> Sequence[Row]:
+    """Rows that are marked as applied elsewhere."""
+    found = (
+        select(outbox.c.id, outbox.c.changes, outbox.c.own)
+        .where(outbox.c.namespace == namespace, lacks)
+        .order_by(outbox.c.id)
+        .limit(most)
+    )
+    return [Row(*row) for row in connection.execute(found, execution_options=OURS)]
+
+
 def unapplied(connection: Connection, namespace: str, row: int) -> str | None:
     """The changes of one row, if it is there and nobody has marked it as applied."""
     found = select(outbox.c.changes).where(
@@ -76,30 +109,45 @@ def unapplied(connection: Connection, namespace: str, row: int) -> str | None:
     return connection.execute(found, execution_options=OURS).scalar_one_or_none()
 
 
-def mark(connection: Connection, ids: Iterable[int], stamp: int) -> None:
-    """These are applied, with this stamp."""
+def mark(connection: Connection, ids: Iterable[int], settled: Settled, *, again: bool = False) -> None:
+    """These are applied, in this life of the server.
+
+    again: also what is marked already, as applied in another life; else that mark stays.
+    """
     waiting = sorted(ids)
+    unmarked = outbox.c.applied_at.is_(None)
     for at in range(0, len(waiting), _MARKED_AT_ONCE):
         some = waiting[at : at + _MARKED_AT_ONCE]
+        which = or_(unmarked, outbox.c.life.is_distinct_from(settled.life)) if again else unmarked
         marked = (
             update(outbox)
-            .where(outbox.c.id.in_(some), outbox.c.applied_at.is_(None))
-            .values(applied_at=func.current_timestamp(), stamp=stamp)
+            .where(outbox.c.id.in_(some), which)
+            .values(applied_at=func.current_timestamp(), stamp=settled.stamp, life=settled.life)
         )
         connection.execute(marked, execution_options=OURS)
 
 
 def prune(connection: Connection, namespace: str, keep_s: float, most: int = 1000) -> int:
-    """Take rows that were applied longer ago than `keep_s`, `most` at a time; how many went."""
+    """Take rows that were applied longer ago than `keep_s`, `most` at a time; how many went.
+
+    How far back the outbox is whole without them is written down with it.
+    """
     now: datetime = connection.execute(select(func.current_timestamp()), execution_options=OURS).scalar_one()
+    over_at = outbox.c.applied_at < now - timedelta(seconds=keep_s)
     over = (
-        select(outbox.c.id)
-        .where(outbox.c.namespace == namespace, outbox.c.applied_at < now - timedelta(seconds=keep_s))
+        select(outbox.c.id, outbox.c.life, outbox.c.stamp)
+        .where(outbox.c.namespace == namespace, over_at)
         .order_by(outbox.c.applied_at)
         .limit(most)
+        .with_for_update(skip_locked=True)
     )
-    gone = connection.execute(delete(outbox).where(outbox.c.id.in_(over)), execution_options=OURS)
-    return int(gone.rowcount)
+    found = connection.execute(over, execution_options=OURS).all()
+    horizon.move(connection, namespace, ((life, stamp) for _, life, stamp in found))
+    for at in range(0, len(found), _MARKED_AT_ONCE):
+        ids = [row.id for row in found[at : at + _MARKED_AT_ONCE]]
+        # One that was applied again meanwhile stays: it is not among what was written down.
+        connection.execute(delete(outbox).where(outbox.c.id.in_(ids), over_at), execution_options=OURS)
+    return len(found)
 
 
 def count(connection: Connection, namespace: str) -> tuple[int, int]:
@@ -114,10 +162,12 @@ __all__ = [
     "PLAIN_SQL",
     "Row",
     "count",
+    "elsewhere",
     "mark",
-    "means_missing",
+    "outstanding",
     "pending",
     "prune",
+    "raise_if_missing",
     "unapplied",
     "write",
 ]

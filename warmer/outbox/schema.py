@@ -33,7 +33,8 @@ metadata = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys only
 
 #: One row for each transaction that changed something. own: its writer applies it by itself, after COMMIT.
-#: stamp: the invalidation's, of the server that it was applied on.
+#: life: of the server in which it was applied; stamp: one that was given there when all of it was done.
+#: Rows without a life were marked by an earlier release; "" is before invalidations went through the outbox.
 outbox = Table(
     "warmer_outbox",
     metadata,
@@ -44,9 +45,13 @@ outbox = Table(
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.current_timestamp()),
     Column("applied_at", DateTime(timezone=True)),
     Column("stamp", BigInteger),
+    Column("life", String(16)),
     # Reused ids could be marked as applied in another's place.
     sqlite_autoincrement=True,
 )
+
+#: What a table of an earlier release needs; its programs go on writing to it.
+ADD_LIFE: Final = f"ALTER TABLE {outbox.name} ADD COLUMN life VARCHAR(16)"
 
 #: The fact that tells this database from others: barriers of strict queries say whose transactions they are.
 IDENTITY: Final = "identity"
@@ -62,12 +67,18 @@ facts = Table(
 _pending: Any = outbox.c.applied_at.is_(None)
 Index("warmer_outbox_pending", outbox.c.id, postgresql_where=_pending, sqlite_where=_pending)
 Index("warmer_outbox_applied", outbox.c.applied_at)
+Index("warmer_outbox_lives", outbox.c.life, outbox.c.stamp)
 
 
 def create(connection: Connection) -> bool:
-    """Create the tables and their indexes, unless they are there; whether the outbox was not."""
+    """Create the tables and their indexes, unless they are there; whether the outbox was not.
+
+    A table of an earlier release gets the column that it lacks: its rows and writers don't notice.
+    """
     missing = not exists(connection)
     metadata.create_all(connection)
+    for statement in alterations(connection):
+        connection.exec_driver_sql(statement)
     note_fact(connection, IDENTITY, uuid.uuid4().hex)
     return missing
 
@@ -85,6 +96,18 @@ def note_fact(connection: Connection, name: str, value: str) -> None:
 def exists(connection: Connection) -> bool:
     """Whether the table is there."""
     return bool(inspect(connection).has_table(outbox.name))
+
+
+def alterations(connection: Connection) -> tuple[str, ...]:
+    """The statements that make a table of an earlier release one of this; none where it is."""
+    if not exists(connection):
+        return ()
+    missing, statements = lacks(connection), []
+    if outbox.c.life.name in missing:
+        statements.append(ADD_LIFE)
+    if "warmer_outbox_lives" in missing:
+        statements.append(f"CREATE INDEX warmer_outbox_lives ON {outbox.name} (life, stamp)")
+    return tuple(statements)
 
 
 def lacks(connection: Connection) -> tuple[str, ...]:

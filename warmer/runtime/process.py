@@ -42,7 +42,9 @@ from warmer.store.scripts import pack, packed_front, packed_get
 from warmer.strict.registry import Strict
 
 if TYPE_CHECKING:
+    from warmer.core.changes import Changes
     from warmer.http.purging import Purges
+    from warmer.puts import Put
 
 log = logging.getLogger("warmer")
 _T = TypeVar("_T")
@@ -85,6 +87,8 @@ class Runtime:
         self.pid, self.settings, self.store = os.getpid(), settings, Store(namespace, settings)
         self.shapes, self.strict = Shapes(self.store), Strict(self.store)
         self.around_load: Callable[[], Any] | None = settings.around_load
+        #: Invalidates through the outbox, and lets values be put with it; None: it is done directly.
+        self.through: Callable[[Changes, Sequence[Put]], int] | None = None
         self.load_loop, self.counts = LoadLoop(), Counts()
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)

@@ -197,6 +197,16 @@ class Settings:
         "`InvalidationNotReplicated`, though it's applied.",
         special="0: none. Nothing stored before a failover is served after it, whether they have it or not.",
     )
+    invalidate_through: str = setting(
+        "direct",
+        Choice(("direct", "outbox")),
+        "How what is invalidated by hand (`invalidate...`, `forget`, `writing`) takes effect: at once, or "
+        "recorded in the outbox first, as tracked writes are. Must be the same in every process that writes "
+        "or invalidates.",
+        special="outbox: entries are served again after a restart or failover of Redis, once what was "
+        "invalidated since the data it came back with has been invalidated again. Each invalidation by hand "
+        "costs a transaction. To go back: `warmer db direct`.",
+    )
     strict_max_entries: int = setting(
         10_000,
         Count(1, 10_000_000),

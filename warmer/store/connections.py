@@ -24,7 +24,7 @@ from warmer.settings import Settings
 from warmer.store.addresses import connecting
 from warmer.store.breaker import Breaker
 from warmer.store.guides import Guides
-from warmer.store.links import Link, life_from
+from warmer.store.links import Link, server_from
 
 # The server speaks, and lets nobody new in: what is connected may well go on.
 _NOT_AWAY = (AuthenticationError, AuthorizationError, MaxConnectionsError)
@@ -188,7 +188,7 @@ class Connections:
             connection.send_command(command, about, check_health=False)
             return connection.read_response()
 
-        return life_from(ask)
+        return server_from(ask)[1]
 
     def reconnect(self, link: Link) -> None:
         """Open the link's connection anew; it stays the caller's. Raises RedisUnreachable, RedisRefused."""

@@ -34,13 +34,24 @@ class Link:
     sock: None while it is not connected. round: see `Connections.look_again`.
     """
 
-    __slots__ = ("__weakref__", "buffer", "connection", "life", "reader", "round", "sock", "timeout_s")
+    __slots__ = (
+        "__weakref__",
+        "buffer",
+        "connection",
+        "life",
+        "reader",
+        "round",
+        "server",
+        "sock",
+        "timeout_s",
+    )
 
     def __init__(self, connection: Connection, timeout_s: float) -> None:
         """connection: not connected yet. timeout_s: how long a reply may take."""
         self.connection = connection
         self.timeout_s = timeout_s
         self.life = bytes(8)
+        self.server = b""  # what the life is a digest of
         self.round = -1
         self.sock: socket.socket | None = None
         self.buffer = bytearray(READ_BYTES)
@@ -127,7 +138,7 @@ class Link:
 
     def learn_life(self) -> None:
         """Ask the server for its life. Raises ResponseError where an ACL forbids INFO."""
-        self.life = life_from(self._ask)
+        self.server, self.life = server_from(self._ask)
 
     def _ask(self, command: bytes, about: bytes) -> Any:
         parts = len(command), command, len(about), about
@@ -147,23 +158,24 @@ class Link:
         self.connection.disconnect()
 
 
-def life_from(ask: Callable[[bytes, bytes], Any]) -> bytes:
-    """8 ASCII bytes that change with a restart (run id) and with a failover (replication id).
+def server_from(ask: Callable[[bytes, bytes], Any]) -> tuple[bytes, bytes]:
+    """(server, life): who it is, and 8 ASCII bytes that change with a restart and with a failover.
 
-    On a node of a cluster also with its epoch, which is another one whenever a slot has come back to it: what
-    has happened to that elsewhere, nobody here has seen. ask: gives the server's reply to a command of two
-    words. Raises ReadOnlyError for a replica: what was invalidated may
-    still be there.
+    Who it is: the run id, which changes with a restart, and the replication id, which changes with a
+    failover. On a node of a cluster a life changes with its epoch, too, which is another one whenever a slot
+    has come back to it: what has happened to that elsewhere, nobody here has seen. ask: gives the server's
+    reply to a command of two words. Raises ReadOnlyError for a replica: what was invalidated may be there.
     """
     info: dict[str, Any] = {}
     for section in (b"server", b"replication"):
         info.update(parse_info(ask(b"INFO", section)))
     if info["role"] != "master":
         raise ReadOnlyError("it is a replica, and reads and scripts go to the primary")
-    text = f"{info['run_id']} {info['master_replid']}"
+    server = f"{info['run_id']} {info['master_replid']}".encode()
+    of_life = server
     if "cluster" in (info.get("redis_mode"), info.get("server_mode")):  # Redis's word for it, and Valkey's
-        text += f" {parse_info(ask(b'CLUSTER', b'INFO'))['cluster_my_epoch']}"
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest().encode()
+        of_life += f" {parse_info(ask(b'CLUSTER', b'INFO'))['cluster_my_epoch']}".encode()
+    return server, hashlib.blake2b(of_life, digest_size=4).hexdigest().encode()
 
 
 def _greet(held: weakref.ref[Link], connection: Any) -> None:

@@ -329,6 +329,7 @@ class Store:
                     escape(entry.version),
                     FENCE_NAMES,
                     FENCE_AGE_US,
+                    "",
                 )[2],
             )
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,12 +60,13 @@ class Call:
     root: bytes
     args: Sequence[Argument]
 
-    def packed(self, life: bytes, source: bool = False) -> bytes:
-        """As the server reads it from a connection that knows this life."""
+    def packed(self, life: bytes, source: bool = False, server: bytes = b"") -> bytes:
+        """As the server reads it from a connection that knows this life, of this server."""
         if not self.name:
             return pack(*self.args)
         command, text = ("EVAL", lua.source(self.name)) if source else ("EVALSHA", lua.sha1(self.name))
-        return pack(command, text, 1, self.root, life, *self.args)
+        told = (server,) if self.name in lua.TELLS_SERVER else ()
+        return pack(command, text, 1, self.root, life, *self.args, *told)
 
     @property
     def title(self) -> str:
@@ -77,6 +80,24 @@ class Scripts:
     def __init__(self, connections: Connections, url: str) -> None:
         self._connections = connections
         self._url = mask(url)
+        self._seen = threading.local()
+
+    @contextlib.contextmanager
+    def seeing(self) -> Iterator[set[bytes]]:
+        """The lives in which what this thread does within it was said or asked: more than one are not one."""
+        outer, seen = getattr(self._seen, "lives", None), set[bytes]()
+        self._seen.lives = seen
+        try:
+            yield seen
+        finally:
+            self._seen.lives = outer
+            if outer is not None:
+                outer |= seen
+
+    def _see(self, life: bytes) -> None:
+        seen = getattr(self._seen, "lives", None)
+        if seen is not None:
+            seen.add(life)
 
     def run(self, name: str, root: bytes, args: list[Argument]) -> Any:
         """Run script `name` on the shard at `root`.
@@ -126,7 +147,8 @@ class Scripts:
         """Run some of the calls; which of them were turned away for an earlier life."""
 
         def send(some: list[int], source: bool) -> None:
-            answers = link.call_all([calls[at].packed(link.life, source) for at in some])
+            self._see(link.life)
+            answers = link.call_all([calls[at].packed(link.life, source, link.server) for at in some])
             for at, answer in zip(some, answers, strict=True):
                 replies[at] = answer
 
@@ -138,10 +160,11 @@ class Scripts:
 
     def command(self, *parts: Argument) -> Any:
         """One plain command that may be repeated. Raises RedisUnreachable, RedisRefused."""
-        reply, _ = self._connections.get(pack(*parts))
+        reply, life = self._connections.get(pack(*parts))
         if self.has_moved(reply):
             self._connections.look_again()
-            reply, _ = self._connections.get(pack(*parts))
+            reply, life = self._connections.get(pack(*parts))
+        self._see(life)
         if isinstance(reply, ResponseError):
             raise self.refused(str(parts[0]), reply)
         return reply

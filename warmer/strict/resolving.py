@@ -21,6 +21,7 @@ from warmer.core.keyspace import keyspace
 from warmer.errors import DatabaseUnreachable, OutboxMissing
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
+from warmer.outbox.settling import settle
 from warmer.store.scripts import Call
 from warmer.strict import outcomes
 from warmer.strict.barriers import Barrier, Barriers
@@ -128,7 +129,9 @@ class Resolver:
         if changes is not None:
             applying = self._namespace.outbox.applying(Changes.read(changes))
             applying.run()
-            rows.mark(connection, [row], applying.stamp)
+            settled = settle(self._namespace.runtime().store, applying.lives)
+            if settled is not None:
+                rows.mark(connection, [row], settled)
 
     def _is_quiet(
         self, database: Database, life: tuple[bytes, ...], names: frozenset[str], connection: Connection

@@ -20,6 +20,7 @@ from warmer.errors import NotTrackable, OutboxMissing
 from warmer.outbox import rows, schema
 from warmer.outbox.relay import Relay
 from warmer.outbox.schema import outbox
+from warmer.outbox.settling import Settled
 from warmer.testing import ValkeyServer, wait_until
 
 JANUARY, FEBRUARY, OTHER = ("UA", 1), ("UA", 2), ("AA", 1)
@@ -65,7 +66,7 @@ def test_rows_go_when_their_replay_window_is_over(made: Tracked) -> None:
     with made.engine.begin() as connection:
         kept = rows.write(connection, made.flights.namespace, changes, own=False)
         gone = rows.write(connection, made.flights.namespace, changes, own=False)
-        rows.mark(connection, [gone], 1)
+        rows.mark(connection, [gone], Settled("1a2b3c4d", 1))
         connection.execute(update(outbox).values(recorded_at=text("'2001-01-01 00:00:00'")))
         connection.execute(
             update(outbox).where(outbox.c.id == gone).values(applied_at=text("'2001-01-01 00:00:00'"))

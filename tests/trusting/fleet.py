@@ -1,0 +1,88 @@
+"""A fleet whose server is set back to a snapshot, and what became of trust in what it had stored."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import redis
+from sqlalchemy import Engine, select, update
+
+from tests.tracked import CALLS, Flight, Tracked, tracked
+from warmer.core.keyspace import keyspace
+from warmer.outbox.relay import Relay
+from warmer.outbox.schema import outbox
+from warmer.testing import ValkeyServer, wait_until
+
+
+class Fleet:
+    """Any number of processes over one server and one database."""
+
+    def __init__(self, server: ValkeyServer, engine: Engine, namespace: str) -> None:
+        self.server, self.engine, self.namespace = server, engine, namespace
+        self.keys = keyspace(namespace, 0)
+        self._made: list[Tracked] = []
+
+    def process(self, url: str | None = None, **settings: Any) -> Tracked:
+        settings = {"invalidate_through": "outbox", **settings}
+        self._made.append(tracked(self.namespace, url or self.server.url, self.engine, **settings))
+        return self._made[-1]
+
+    def filled(self) -> Tracked:
+        """A process that has said where invalidations go, and has cached everything."""
+        made = self.process()
+        made.flights.relay()
+        made.fill()
+        return made
+
+    def close(self) -> None:
+        for made in self._made:
+            made.flights.close()
+
+    def client(self, server: ValkeyServer | None = None) -> redis.Redis:
+        return redis.Redis.from_url((server or self.server).url)
+
+    def snapshot(self, name: str = "old") -> Path:
+        with self.client() as client:
+            client.save()
+        return Path(shutil.copy(self.server.data_dir / "dump.rdb", self.server.data_dir / f"{name}.rdb"))
+
+    def restore(self, snapshot: Path) -> None:
+        self.server.kill()
+        shutil.copy(snapshot, self.server.data_dir / "dump.rdb")
+        self.server.start()
+
+    def trust(self, server: ValkeyServer | None = None) -> str:
+        """What was decided in this life of the server; "" if nothing was."""
+        with self.client(server) as client:
+            current, said = client.hmget(self.keys.life, "current", "trust")
+        life, _, what = (said or b"").partition(b" ")
+        return what.decode() if life == current else ""
+
+    def decide(self, made: Tracked, relay: Relay | None = None, server: ValkeyServer | None = None) -> str:
+        """Relay until it is decided."""
+        at_it = relay or Relay(made.flights)
+        wait_until(lambda: (at_it.step(), self.trust(server))[1] != "", description="a decision")
+        return self.trust(server)
+
+    def marked(self) -> None:
+        """Wait until all that was applied is marked so."""
+
+        def done() -> bool:
+            with self.engine.connect() as connection:
+                unmarked = select(outbox.c.id).where(outbox.c.applied_at.is_(None))
+                return connection.execute(unmarked).first() is None
+
+        wait_until(done, description="all rows to be marked")
+
+
+def delay(made: Tracked, flight: int, minutes: int) -> None:
+    """A tracked transaction."""
+    with made.sessions.begin() as session:
+        session.execute(update(Flight).where(Flight.id == flight).values(delay=minutes))
+
+
+def stored(made: Tracked) -> set[tuple[Any, ...]]:
+    """The calls whose entries are served."""
+    return set(CALLS) - made.gone()
