@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from tests.guarding.processes import ENDING_S
 from warmer.testing.tether import THREAD_NAME
-
-_ENDING_S = 15.0  # one may be waiting for a server that has too much to do
 
 
 def of_warmer() -> frozenset[threading.Thread]:
@@ -21,7 +20,7 @@ def of_warmer() -> frozenset[threading.Thread]:
 
 def left_behind(before: frozenset[threading.Thread]) -> list[str]:
     """The names of those that were started since `before` and do not end by themselves soon."""
-    deadline = time.monotonic() + _ENDING_S
+    deadline = time.monotonic() + ENDING_S
     while (left := of_warmer() - before) and time.monotonic() < deadline:
         time.sleep(0.01)
     return sorted(thread.name for thread in left)

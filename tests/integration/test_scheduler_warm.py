@@ -40,7 +40,7 @@ QUERIES = '''
         return count(carrier)
 
 
-    @flights.cached(ttl=12, keep_warm=True, name="slow_delays")
+    @flights.cached(ttl=9, keep_warm=True, name="slow_delays")
     def slow_delays(carrier: str) -> int:
         """The same, through a queue that is slow."""
         return count(carrier)
@@ -145,7 +145,7 @@ def test_a_slow_queue_gets_one_message_an_expiry(project: Project) -> None:
     expiries = max(2, EXPIRIES // 4)
 
     with reading(one, 400) as reads:
-        _wait_for_loads(project, "UA", 2 + expiries, 12)
+        _wait_for_loads(project, "UA", 2 + expiries, 9)
 
     assert reads.waited == []
     assert project.counted("message:slow_delays") <= 2 + expiries  # the last may be on its way again

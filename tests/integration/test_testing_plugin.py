@@ -149,7 +149,11 @@ def test_our_guards_stop_connections_leaks_and_foreign_settings(guarded: Path) -
     """A unit test that connects, one that leaves a process and one that leaves a namespace open fail; what
     they leave is ended, and the shell's settings are not seen.
     """
-    env: dict[str, str | None] = {"WARMER_REDIS_URL": "redis://production", "WARMER_RACE_SCALE": "2"}
+    env: dict[str, str | None] = {
+        "WARMER_REDIS_URL": "redis://production",
+        "WARMER_RACE_SCALE": "2",
+        "WARMER_TEST_ENDING_S": "2",
+    }
     with _run(guarded, env=env) as run:
         assert run.wait(100) == 1
         report = run.output()

@@ -11,7 +11,7 @@ import redis
 from tests.working.project import Project
 from warmer.testing import wait_until
 
-LOADS = 1000
+LOADS = 300
 QUERIES = """
     import asyncio
 
@@ -46,8 +46,8 @@ def project(tmp_path: Path, namespace: str, redis_url: str, broker_url: str) -> 
 
 
 @pytest.mark.parametrize(("pool", "processes"), [("prefork", 2), ("threads", 4)])
-def test_an_async_engine_survives_a_thousand_loads(project: Project, pool: str, processes: int) -> None:
-    """A thousand entries are loaded through one engine, on one event loop in each process."""
+def test_an_async_engine_survives_hundreds_of_loads(project: Project, pool: str, processes: int) -> None:
+    """Hundreds of entries are loaded through one engine, on one event loop in each process."""
     query = project.flights.queries["square"]
 
     with project.worker(pool, processes) as worker:

@@ -164,14 +164,14 @@ MUTATIONS = (
         "acquire",
         "if tonumber(until_us) > now and",
         "if false and",
-        seed=6,
+        seed=19,
     ),
     Mutation(
         "who insists waits for the back-off",
         "acquire",
         "local failure = ARGV[8] ~= '1' and redis.call",
         "local failure = redis.call",
-        seed=1,
+        seed=20,
     ),
     Mutation(
         "a repeated call gets another lease",
@@ -203,13 +203,14 @@ MUTATIONS = (
         "fail",
         "if held[1] ~= token or held[5] ~= life then return",
         "if not held[1] then return",
-        seed=1,
+        seed=66,
     ),
     Mutation(
         "release ends anybody's lease",
         "release",
         "if lease and lease.token == token then",
         "if lease then",
+        seed=118,
     ),
     Mutation(
         "an invalidation does not stamp",
@@ -248,7 +249,7 @@ MUTATIONS = (
         "remove",
         "if lease and lease.stamp < stamp and not",
         "if lease and not",
-        seed=3,
+        seed=7,
     ),
     Mutation(
         "the fence lets go without raising the floor",

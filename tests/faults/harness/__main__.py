@@ -29,7 +29,7 @@ def main() -> int:
         setting = Setting(
             folder, server.url, broker.url, database, asked.seed,
             asked.readers, asked.threads, asked.writers, asked.pace, asked.load, asked.without,
-            asked.calm,
+            asked.calm, asked.shards,
         )  # fmt: skip
         sys.stdout.write(f"{'without ' + asked.without if asked.without else 'whole'}, seed {asked.seed}\n")
         verdict = run(setting, server, asked.reads, asked.limit, until_wrong=bool(asked.without))
@@ -55,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--load", type=float, default=0.03, help="the longest pause of a load")
     parser.add_argument("--without", choices=sorted(SEAMS), default="")
     parser.add_argument("--calm", action="store_true", help="disturb nothing")
+    parser.add_argument("--shards", type=int, default=1, help="of the namespace")
     parser.add_argument("--keep", help="a folder for the logs")
     return parser.parse_args()
 

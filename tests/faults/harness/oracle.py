@@ -25,7 +25,7 @@ ROWS = 30
 _ALL = ROWS + len(CARRIERS) * len(FLIGHTS)
 
 #: What readers count, one column each.
-KINDS = ("flight", "board", "many", "gate", "booking", "strict", "errors")
+KINDS = ("flight", "board", "many", "gate", "booking", "strict", "near", "lagging", "errors")
 
 
 def word(version: int, carrier: str = CARRIERS[0]) -> int:

@@ -110,6 +110,7 @@ def _expected(queries: Queries, words: dict[int, int]) -> Iterator[tuple[Any, An
     version = {row: version_of(of) for row, of in words.items()}
     for row in FLIGHTS:
         yield queries.flight.bind(row), (version[row], carrier_of(words[row]))
+        yield queries.nearby.bind(row), (version[row], carrier_of(words[row]))
     for carrier in CARRIERS:
         listed = [(row, version[row]) for row in FLIGHTS if carrier_of(words[row]) == carrier]
         yield queries.board.bind(carrier), listed

@@ -9,6 +9,8 @@ import asyncio
 import itertools
 import logging
 import random
+import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -30,7 +32,7 @@ from tests.faults.harness.oracle import (
     word,
 )
 from tests.faults.harness.setting import Setting
-from tests.faults.harness.tables import Queries, Seat, connect, declare
+from tests.faults.harness.tables import LAG_S, NEAR_S, Queries, Seat, connect, declare
 from warmer import Query
 from warmer.errors import IdentityRefused, ReadError, ServerError
 
@@ -38,6 +40,8 @@ from warmer.errors import IdentityRefused, ReadError, ServerError
 STALE, MISSING, FOREIGN = "promise 1: an old row", "promise 1: a row is missing", "promise 5: another's value"
 BEHIND = "strict: older than the database"
 _MOST_SAID = 20
+# A process knows the server's clock about as well as that.
+_CLOCKS_S = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,8 @@ class Reader:
     def __init__(self, setting: Setting, queries: Queries, engine: Engine, dice: random.Random) -> None:
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.setting, self.queries, self.dice, self.oracle = setting, queries, dice, setting.oracle
+        #: Floors as they were, and when they were seen, back to a certain number of seconds.
+        self.past: defaultdict[float, deque[tuple[float, list[int]]]] = defaultdict(deque)
 
     def flight(self) -> Look:
         """One flight, whose word is not below its floor."""
@@ -63,6 +69,23 @@ class Reader:
         found = word(*value)
         if found < floor:
             self._wrong(STALE, "flight", number, found, floor)
+
+    def near(self) -> Look:
+        """What may be a copy in this process: not older than a copy may be."""
+        return self._lagging(self.queries.nearby, NEAR_S)
+
+    def lagging(self) -> Look:
+        """What may be served for a while after it was invalidated."""
+        return self._lagging(self.queries.lagging, LAG_S + _CLOCKS_S)
+
+    def _lagging(self, query: Query[[int], tuple[int, str]], lag_s: float) -> Look:
+        number, past = self.dice.choice(FLIGHTS), self.past[lag_s]
+        floors = self.oracle.floors(FLIGHTS)
+        past.append((time.monotonic(), floors))  # in this order: what was promised by then, at least
+        while len(past) > 1 and past[1][0] <= past[-1][0] - lag_s:
+            past.popleft()
+        floor = past[0][1][number] if past[0][0] <= past[-1][0] - lag_s else 0
+        return query, (number,), partial(self._flight, number, floor)
 
     def many(self) -> Look:
         """All flights, in one read."""
@@ -153,6 +176,8 @@ _DRAWN: tuple[tuple[Callable[[Reader], Look], str, int], ...] = (
     (Reader.gate, "gate", 3),
     (Reader.booking, "booking", 3),
     (Reader.strict, "strict", 1),
+    (Reader.near, "near", 6),
+    (Reader.lagging, "lagging", 2),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.faults.races.seams import SEAMS as OF_SCRIPTS
 from warmer import invalidation
 from warmer.capture import statements
 from warmer.core.header import read_times
+from warmer.near.near import Near
+from warmer.near.reading import NearReading
 from warmer.outbox import rows
 from warmer.outbox.relay import Relay
 from warmer.reading import Reading
@@ -80,6 +83,18 @@ def without_life() -> None:
     Reading.hit = hitting  # type: ignore[method-assign]
 
 
+def without_messages() -> None:
+    """Near copies go with their seconds, and nothing else takes them."""
+    for name in ("changed", "drop", "drop_under", "doubt"):
+        setattr(Near, name, lambda *_: None)
+
+
+def without_seconds() -> None:
+    """Near copies go by messages alone, and there are none of what others do."""
+    Near.changed = lambda *_: None  # type: ignore[method-assign]
+    NearReading._deadlines = lambda *_: (math.inf, math.inf)  # type: ignore[method-assign]
+
+
 def without_putting_off() -> None:
     """What is invalidated inside a transaction is invalidated there and then."""
     invalidation.put_off = lambda *_: False  # type: ignore[attr-defined]
@@ -96,6 +111,8 @@ SEAMS: dict[str, Callable[[], None]] = OF_SCRIPTS | {
     "owner": without_owner,
     "life": without_life,
     "put-off": without_putting_off,
+    "messages": without_messages,
+    "seconds": without_seconds,
     "strict": without_declaring,
     "triggers": without_declaring,
 }

@@ -36,6 +36,7 @@ class Setting:
     load_s: float = 0.05
     without: str = ""
     calm: bool = False
+    shards: int = 1
     namespace: str = "race"
 
     @property

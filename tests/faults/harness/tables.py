@@ -14,10 +14,15 @@ from sqlalchemy.pool import QueuePool
 from tests.faults.harness.oracle import BOOKINGS, CARRIERS, FLIGHTS, GATES, SEATS, word
 from tests.faults.harness.setting import Setting
 from warmer import Query, Warmer, triggers
+from warmer.near import copies
 from warmer.outbox import schema
 from warmer.triggers.tables import wanted
 
+#: For so long an old value may be served: of a near copy, and by stale_after_write.
+NEAR_S, LAG_S = 0.5, 0.7
+
 __all__ = [
+    "LAG_S", "NEAR_S",
     "Booking", "Flight", "Gate", "Model", "Queries", "Seat", "connect", "declare", "prepare", "truth",
     "watch_strangers",
 ]  # fmt: skip
@@ -72,6 +77,8 @@ class Queries:
     gate: Query[[int], int]
     booking: Query[[int], tuple[int, int]]
     seat: Query[[int], int]
+    nearby: Query[[int], tuple[int, str]]
+    lagging: Query[[int], tuple[int, str]]
 
 
 def connect(setting: Setting) -> Engine:
@@ -136,17 +143,22 @@ def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
     """The queries, whose loads use this engine. settings: more of the namespace's."""
     races = Warmer(
         setting.namespace, redis_url=setting.redis_url, broker_url=setting.broker_url,
-        database_url=setting.database_url, lease=2, claim=2, relay_interval=0.2, command_timeout=0.5,
-        **settings,
+        database_url=setting.database_url, shards=setting.shards, lease=2, claim=2, relay_interval=0.2,
+        command_timeout=0.5, **settings,
     )  # fmt: skip
     rows = _loading(setting, engine)
     consistency: Literal["eventual", "strict"] = "eventual" if setting.without == "strict" else "strict"
     options: dict[str, Any] = {"ttl": 2, "grace": 2, "version": "1", "wait": 20}
 
-    @races.cached(name="flight", depends_on={Flight: {"id": "number"}}, **options)
-    def flight(number: int) -> tuple[int, str]:
+    def by_number(number: int) -> tuple[int, str]:
         version, carrier = rows(select(Flight.version, Flight.carrier).where(Flight.id == number))[0]
         return version, carrier
+
+    by_id: dict[str, Any] = {"depends_on": {Flight: {"id": "number"}}, **options}
+    copies.DEAR_BYTES = 0  # small ones are confirmed after a message, too
+    flight = races.cached(name="flight", **by_id)(by_number)
+    nearby = races.cached(name="nearby", near=NEAR_S, **by_id)(by_number)
+    lagging = races.cached(name="lagging", stale_after_write=LAG_S, **by_id)(by_number)
 
     @races.cached(name="board", depends_on={Flight: ("carrier",)}, **options)
     def board(carrier: str) -> list[tuple[int, int]]:
@@ -165,4 +177,4 @@ def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
     def seat(number: int) -> int:
         return int(rows(select(Seat.version).where(Seat.id == number))[0][0])
 
-    return Queries(races, flight, board, gate, booking, seat)
+    return Queries(races, flight, board, gate, booking, seat, nearby, lagging)

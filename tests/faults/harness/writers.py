@@ -16,14 +16,17 @@ from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from tests.faults.harness.oracle import BOOKINGS, CARRIERS, FLIGHTS, GATES, SEATS, word
+from tests.faults.harness.oracle import BOOKINGS, CARRIERS, FLIGHTS, GATES, SEATS, said, word
 from tests.faults.harness.setting import Setting
 from tests.faults.harness.tables import Booking, Flight, Gate, Queries, Seat, connect, declare
-from warmer.errors import ServerError
+from warmer.errors import ReadError, ServerError
 from warmer.outbox.applying import Applying
 
 #: How often a commit of a writer is its last, or is held up, between COMMIT and invalidation.
 _DEATHS, _STOPS = 0.01, 0.01
+
+#: The name of the assertion.
+OWN_COPY = "promise 1: a near copy of what this process has changed"
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +96,17 @@ class Writer:
                     self.oracle.publish_flight(self.slot, row, of, [self.left[row]])
                 else:
                     self.oracle.publish(self.slot, row, of)
+            self._look_near(written)
         return True
+
+    def _look_near(self, written: Written) -> None:
+        """The process that wrote is served no copy of before, while others may be."""
+        with contextlib.suppress(ReadError, ServerError):
+            values = self.queries.nearby.get_many([(number,) for number in FLIGHTS])
+            for number, value in zip(FLIGHTS, values, strict=True):
+                if word(*value) < written.get(number, 0):
+                    read, promised = said(word(*value)), said(written[number])
+                    self.setting.wrong(OWN_COPY, what="nearby", row=number, read=read, promised=promised)
 
 
 def by_orm(writer: Writer, written: Written) -> None:

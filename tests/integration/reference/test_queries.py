@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date, datetime
-from pathlib import Path
 
 import pytest
 
-from tasks import load
 from tasks.boards import departures
 from tasks.carriers import carrier_delays, punctuality
 from tasks.delays import weather_delays, worst_days
@@ -201,47 +199,3 @@ def test_an_unknown_plane_has_an_empty_history() -> None:
 def test_a_user_who_watches_nothing_has_an_empty_list() -> None:
     """A watch list that was never written to is empty."""
     assert watch_list.fn(1) == []
-
-
-def test_the_queries_give_the_same_on_postgresql(
-    pg_url: str, flights_db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every query gives the same result on PostgreSQL as on SQLite, types included."""
-    from sqlalchemy import make_url
-
-    from tasks import db
-
-    def answers() -> list[object]:
-        return [
-            departures.fn("EWR", date(2013, 7, 10)),
-            carrier_delays.fn("UA", 7),
-            punctuality.fn("LGA", 3),
-            busiest_routes.fn(7),
-            weather_delays.fn("EWR", 7),
-            worst_days.fn("JFK"),
-            plane_history.fn("N14228"),
-            watch_list.fn(1),
-        ]
-
-    on_sqlite = answers()
-    load.load(make_url(pg_url))
-    monkeypatch.setenv("WARMER_DATABASE_URL", pg_url)
-    db.close()
-    try:
-        on_postgres = answers()
-    finally:
-        db.close()
-    for here, there in zip(on_sqlite, on_postgres, strict=True):
-        assert _rounded(here) == _rounded(there)
-
-
-def _rounded(value: object) -> object:
-    """Floats to 9 digits, the rest as repr gives it: types must agree, too."""
-    if isinstance(value, float):
-        return ("float", round(value, 9))
-    if isinstance(value, list | tuple):
-        return [_rounded(part) for part in value]
-    slots = getattr(type(value), "__slots__", None)
-    if slots is not None and hasattr(type(value), "__dataclass_fields__"):
-        return [type(value).__name__, *(_rounded(getattr(value, slot)) for slot in slots)]
-    return repr(value)
