@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from warmer.errors import RedisUnreachable
-from warmer.store.breaker import Breaker
+from warmer.store.breaker import FIRST_PROBE_S, LONGEST_S, Breaker
 from warmer.testing import wait_until
 
 AWAY = RedisUnreachable("redis://127.0.0.1:6379/0", "ConnectionError: refused")
@@ -101,3 +101,46 @@ def test_it_can_be_stopped(breaker: Breaker, server: Server) -> None:
     )
     breaker.trip(AWAY)
     assert not any(thread.name == "warmer-probe" for thread in threading.enumerate())
+
+
+def test_one_that_was_stopped_does_not_open(breaker: Breaker, server: Server) -> None:
+    """At the end of the process nobody is left to close it again."""
+    breaker.stop()
+
+    breaker.trip(AWAY)
+
+    assert not breaker.open
+
+
+def test_without_a_thread_to_probe_it_stays_closed(breaker: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would close it: every reader asks for itself then."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    breaker.trip(AWAY)
+
+    assert not breaker.open
+
+
+def test_a_server_that_relapses_is_asked_at_longer_and_longer_intervals(
+    breaker: Breaker, server: Server
+) -> None:
+    """Twice as long each time, but never much longer than a second: readers must be back soon."""
+    pauses: list[float] = []
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            return False
+
+    breaker._stopping = Waiting()
+    server.back.set()
+    for _ in range(8):
+        breaker.trip(AWAY)
+        wait_until(lambda: not breaker.open, description="it to close")
+
+    doubled = [min(LONGEST_S, FIRST_PROBE_S * 2**times) for times in range(8)]
+    assert all(0.8 <= pause / longest <= 1.2 for pause, longest in zip(pauses, doubled, strict=True))
