@@ -495,7 +495,7 @@ def test_what_may_be_served_again_is_not_made_due_before(fleet: Fleet) -> None:
     """A scheduler waits for the decision, for some seconds, before it has everything loaded anew."""
     made = fleet.filled()
     fleet.restore(fleet.snapshot())
-    made.flights.runtime().store.stamp_names([])
+    settle(made.flights.runtime().store, ())
     reviver = Reviver(made.flights)
 
     def revived() -> bool:
@@ -504,6 +504,6 @@ def test_what_may_be_served_again_is_not_made_due_before(fleet: Fleet) -> None:
             current, said = client.hmget(fleet.keys.life, "current", "revived")
         return said is not None and bool(current == said)
 
-    assert not revived()
+    assert not any(revived() for _ in range(5))
     fleet.decide(made)
     wait_until(revived, description="what is left to be made due")
