@@ -13,6 +13,7 @@ from tests.tracked import CALLS, Flight, Tracked, tracked
 from warmer.core.keyspace import keyspace
 from warmer.outbox.relay import Relay
 from warmer.outbox.schema import outbox
+from warmer.outbox.settling import settle
 from warmer.testing import ValkeyServer, wait_until
 
 
@@ -30,9 +31,10 @@ class Fleet:
         return self._made[-1]
 
     def filled(self) -> Tracked:
-        """A process that has said where invalidations go, and has cached everything."""
+        """A process that has said where invalidations go, has marked rows, and has cached everything."""
         made = self.process()
         made.flights.relay()
+        settle(made.flights.runtime().store, ())
         made.fill()
         return made
 

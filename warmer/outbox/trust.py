@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from warmer.core.changes import Changes
 from warmer.core.keyspace import keyspace
@@ -30,6 +30,8 @@ log = logging.getLogger("warmer")
 
 #: Rows a look, and about so many entries a script: neither holds others up. A step goes on for about so long.
 BATCH, CHUNK, STEP_S = 500, 200, 0.2
+#: No row has such an id; those of rows that triggers write are negative.
+BEFORE_ALL: Final = -(2**63)
 
 
 @dataclass(slots=True)
@@ -41,7 +43,7 @@ class _Pass:
     """
 
     life: str
-    after: int = 0
+    after: int = BEFORE_ALL
     applied: bool = False
     unreadable: int = 0
     left: list[tuple[int, bytes]] | None = None

@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import redis
+
 from tests.faults.harness.run import run
 from tests.faults.harness.seams import SEAMS
 from tests.faults.harness.setting import Setting
+from warmer.core.keyspace import keyspace
 from warmer.testing import ValkeyServer
 
 
@@ -29,15 +32,23 @@ def main() -> int:
         setting = Setting(
             folder, server.url, broker.url, database, asked.seed,
             asked.readers, asked.threads, asked.writers, asked.pace, asked.load, asked.without,
-            asked.calm, asked.shards,
+            asked.calm, asked.shards, asked.trust or asked.without == "replay",
         )  # fmt: skip
         sys.stdout.write(f"{'without ' + asked.without if asked.without else 'whole'}, seed {asked.seed}\n")
         verdict = run(setting, server, asked.reads, asked.limit, until_wrong=bool(asked.without))
-    sys.stdout.write(f"{verdict}\n")
+        trusted = _trusted(server, setting) if setting.trust else ""
+    sys.stdout.write(f"{verdict}\n{trusted}")
     if asked.without:
         sys.stdout.write(f"without {asked.without}: caught by {verdict.caught or 'nothing'}\n")
         return 0 if verdict.caught else 1
     return 1 if verdict.wrong else 0
+
+
+def _trusted(server: ValkeyServer, setting: Setting) -> str:
+    """What the last life of the server decided about the entries of the one before."""
+    with redis.Redis.from_url(server.url) as client:
+        said = client.hget(keyspace(setting.namespace, 0).life, "trust") or b"- nothing"
+    return f"trust {said.decode().partition(' ')[2]}\n"
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--without", choices=sorted(SEAMS), default="")
     parser.add_argument("--calm", action="store_true", help="disturb nothing")
     parser.add_argument("--shards", type=int, default=1, help="of the namespace")
+    parser.add_argument("--trust", action="store_true", help="have trust return after the server is set back")
     parser.add_argument("--keep", help="a folder for the logs")
     return parser.parse_args()
 

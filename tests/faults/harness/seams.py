@@ -18,6 +18,7 @@ from warmer.near.near import Near
 from warmer.near.reading import NearReading
 from warmer.outbox import rows
 from warmer.outbox.relay import Relay
+from warmer.outbox.trust import Trust
 from warmer.reading import Reading
 
 
@@ -100,6 +101,11 @@ def without_putting_off() -> None:
     invalidation.put_off = lambda *_: False  # type: ignore[attr-defined]
 
 
+def without_replay() -> None:
+    """What the server has stored is trusted again, and what it lacks is not applied to it."""
+    Trust._apply = lambda self, database, lives, found, way=None: True  # type: ignore[method-assign]
+
+
 def without_declaring() -> None:
     """Nothing to do here: the run itself declares the query as eventual, or installs no triggers."""
 
@@ -113,6 +119,7 @@ SEAMS: dict[str, Callable[[], None]] = OF_SCRIPTS | {
     "put-off": without_putting_off,
     "messages": without_messages,
     "seconds": without_seconds,
+    "replay": without_replay,
     "strict": without_declaring,
     "triggers": without_declaring,
 }

@@ -21,7 +21,8 @@ WRONG, WINDOWS = "wrong.jsonl", "windows.txt"
 class Setting:
     """One run. folder: its files; pace_s: a writer's pause; load_s: the longest pause of a load.
 
-    calm: nothing is paused or killed, so that times are the code's own.
+    calm: nothing is paused or killed, so that times are the code's own. trust: all goes through the outbox,
+    and entries are served again after the server was set back.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Setting:
     without: str = ""
     calm: bool = False
     shards: int = 1
+    trust: bool = False
     namespace: str = "race"
 
     @property

@@ -141,14 +141,17 @@ def _loading(setting: Setting, engine: Engine) -> Callable[[Any], list[Any]]:
 
 def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
     """The queries, whose loads use this engine. settings: more of the namespace's."""
+    through = "outbox" if setting.trust else "direct"
     races = Warmer(
         setting.namespace, redis_url=setting.redis_url, broker_url=setting.broker_url,
         database_url=setting.database_url, shards=setting.shards, lease=2, claim=2, relay_interval=0.2,
-        command_timeout=0.5, **settings,
+        command_timeout=0.5, invalidate_through=through, **settings,
     )  # fmt: skip
     rows = _loading(setting, engine)
     consistency: Literal["eventual", "strict"] = "eventual" if setting.without == "strict" else "strict"
-    options: dict[str, Any] = {"ttl": 2, "grace": 2, "version": "1", "wait": 20}
+    # Long enough to be there still when the server is set back.
+    lasts_s = 10 if setting.trust else 2
+    options: dict[str, Any] = {"ttl": lasts_s, "grace": lasts_s, "version": "1", "wait": 20}
 
     def by_number(number: int) -> tuple[int, str]:
         version, carrier = rows(select(Flight.version, Flight.carrier).where(Flight.id == number))[0]

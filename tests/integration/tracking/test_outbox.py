@@ -16,8 +16,9 @@ from sqlalchemy.pool import NullPool
 from tests.tracked import Flight, Tracked, tracked
 from warmer import Warmer
 from warmer.core.changes import Changes
-from warmer.errors import NotTrackable, OutboxMissing
-from warmer.outbox import rows, schema
+from warmer.errors import NotTrackable, OutboxMissing, OutboxOutdated
+from warmer.outbox import horizon, rows, schema
+from warmer.outbox.lives import Lives
 from warmer.outbox.relay import Relay
 from warmer.outbox.schema import outbox
 from warmer.outbox.settling import Settled
@@ -74,6 +75,61 @@ def test_rows_go_when_their_replay_window_is_over(made: Tracked) -> None:
 
         assert rows.prune(connection, made.flights.namespace, 86_400) == 1
         assert [row.id for row in rows.pending(connection, made.flights.namespace, 10)] == [kept]
+
+
+def test_a_table_of_an_earlier_release(made: Tracked) -> None:
+    """Without the column that says in which life of Redis a row was applied, writers go on, and their rows
+    stay unmarked; who looks at them is told how to add it, and `warmer db create` does.
+    """
+    with made.engine.begin() as connection:
+        connection.execute(text("DROP INDEX warmer_outbox_lives"))
+        connection.execute(text("ALTER TABLE warmer_outbox DROP COLUMN life"))
+    made.gone_after(lambda session: session.execute(update(Flight).where(Flight.id == 1).values(delay=1)))
+    made.flights.outbox.close()
+    with pytest.raises(
+        OutboxOutdated, match=schema.ADD_LIFE.replace("(", r"\(").replace(")", r"\)")
+    ) as raised:
+        made.flights.relay()
+    assert raised.value.args == (raised.value.url, raised.value.statement)
+
+    with made.engine.begin() as connection:
+        assert schema.lacks(connection) == ("life", "warmer_outbox_lives")
+        assert not schema.create(connection)
+        assert schema.lacks(connection) == ()
+    assert made.flights.relay() == 1
+    assert _pending(made.engine) == 0
+
+
+def test_how_far_back_the_outbox_is_whole(made: Tracked) -> None:
+    """With rows that are pruned, the newest stamp of each life is written down."""
+    name, marks = made.flights.namespace, (("a" * 8, 5), ("a" * 8, 3), ("b" * 8, 4))
+    with made.engine.begin() as connection:
+        for life, stamp in marks:
+            row = rows.write(connection, name, Changes(queries={"delays"}), own=False)
+            rows.mark(connection, [row], Settled(life, stamp))
+            assert rows.prune(connection, name, -10) == 1
+        assert dict(horizon.read(connection, name)) == {"a" * 8: 5, "b" * 8: 4}
+        row = rows.write(connection, name, Changes(queries={"delays"}), own=False)
+        rows.mark(connection, [row], Settled("c" * 8, 9))
+        connection.execute(update(outbox).values(life=None))
+        rows.prune(connection, name, -10)
+        assert set(horizon.read(connection, name)) == {"a" * 8, "b" * 8, horizon.UNKNOWN}
+
+
+def test_a_mark_of_another_life_stays_unless_it_is_applied_again(made: Tracked) -> None:
+    """A writer that was paused does not say that its row was applied elsewhere, when it was applied here."""
+    name, lives = made.flights.namespace, Lives("b" * 8, {"a" * 8: 5, "b" * 8: 9}, "a" * 8, "", True, "")
+    with made.engine.begin() as connection:
+        for life, stamp in (("a" * 8, 5), ("a" * 8, 6), ("b" * 8, 8), ("c" * 8, 1), ("", 1)):
+            row = rows.write(connection, name, Changes(queries={"delays"}), own=False)
+            rows.mark(connection, [row], Settled(life, stamp))
+            rows.mark(connection, [row], Settled("0" * 8, 1))
+        found = rows.elsewhere(connection, name, lives.lacks(), 10)
+        assert [row.id for row in found] == [2, 4]
+
+        rows.mark(connection, [2, 4], Settled("b" * 8, 10), again=True)
+
+        assert not rows.elsewhere(connection, name, lives.lacks(), 10)
 
 
 def test_an_invalidation_waits_for_its_transaction(made: Tracked) -> None:
