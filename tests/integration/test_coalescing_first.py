@@ -130,6 +130,23 @@ def test_a_first_reader_that_goes_away_leaves_its_load_to_the_others(board: Boar
     assert board.loads == 1
 
 
+def test_a_first_reader_that_is_interrupted_keeps_nobody_waiting(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the thread that was to ask is never started, the flight asks by itself, for who comes then."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("warmer.runtime.loads.LoadThread.start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            board.departures("JFK")
+
+    assert board.departures("JFK") == 1
+    assert board.departures("LGA") == 2, "the places for loads are there"
+
+
 def test_a_closed_namespace_begins_no_load(board: Board) -> None:
     """A reader that finds nothing after `close` is told so; no thread asks for a lease any more."""
     runtime, bound = board.runtime, board.departures.bind("JFK")

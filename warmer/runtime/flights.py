@@ -16,6 +16,7 @@ All of it runs on the runtime's own event loop; only the store and the loads use
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -41,6 +42,8 @@ log = logging.getLogger("warmer")
 ASK_AGAIN_S = 0.01
 # Behind the wake-ups, a waiting flight asks again this often, in case one was lost.
 POLL_S = 0.5
+# A first question that has not been begun by then never is: who was to ask it may have been interrupted.
+OPENS_IN_S = 1.0
 DEAF_POLL_S = 0.05
 # Who waits for a worker says so this often: the scheduler that would hear it may only just come up.
 ASK_WORKER_S = 1.0
@@ -139,7 +142,10 @@ class Flight:
         """Serve the answer that was asked for ahead, under a slot that was taken for it."""
         self.slot_kept = False
         try:
-            answer = await opening.answer
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPENS_IN_S):
+                    await asyncio.shield(opening.answer)
+            answer = None if opening.take_back() else await opening.answer
             self.opening = None
             if answer is None:
                 return 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from typing import TYPE_CHECKING
 
 from warmer.runtime.contract import Reader
@@ -31,6 +32,7 @@ class Opening:
         self._flight = flight
         self.batch: list[Reader] = []
         self.load: Load | None = None
+        self._turn = threading.Lock()  # taken by who asks, or by who has it not be asked any more
         self.answer: asyncio.Future[Acquired | BaseException | None]
         self.answer = flight.runtime.loop.create_future()
 
@@ -39,10 +41,17 @@ class Opening:
         try:
             LoadThread(self._flight.query.name, self._run).start()
         except RuntimeError:  # the process may have no more threads
-            self._tell(None)
+            if self.take_back():
+                self._tell(None)
+
+    def take_back(self) -> bool:
+        """Have nothing asked here any more; False: it is being asked."""
+        return self._turn.acquire(blocking=False)
 
     def _run(self) -> None:
         flight = self._flight
+        if not self._turn.acquire(blocking=False):
+            return
         # Rule 1: these have joined before the lease is asked for.
         self.batch = [reader for reader in list(flight.readers) if opens(reader)]
         try:

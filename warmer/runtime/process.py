@@ -160,6 +160,11 @@ class Runtime:
             try:
                 if not (self._closed or in_loop()):
                     flight = self._open_flight(query, entry, params, reader)
+            except BaseException:  # the reader was interrupted; others may have come to its flight
+                flight = self._flights.get(key)
+                if flight is not None:
+                    self._joins.hand(self.loop, (flight, query, entry, params, reader))
+                raise
             finally:
                 del self._firsts[key]
         self._joins.hand(self.loop, (flight, query, entry, params, reader))
@@ -337,12 +342,15 @@ class Runtime:
         ahead = opens(reader) and not self.store.connections.breaker.open and self.slots.take()
         if ahead:
             flight.opening = Opening(flight)
+        unanswered = self.unanswered.pop(entry.member, "")
+        flight.token = unanswered or flight.token
         if self._flights.setdefault(flight.key, flight) is not flight:
+            if unanswered:
+                self.keep_unanswered(entry.member, unanswered)
             if ahead:
                 with contextlib.suppress(RuntimeError):  # closed meanwhile
                     loop.call_soon_threadsafe(self.slots.release)
             return None
-        flight.token = self.unanswered.pop(entry.member, "") or flight.token
         if flight.opening is not None:
             flight.opening.start()
         return flight
