@@ -71,6 +71,19 @@ def test_a_slot_is_followed_there_and_back(cluster: Cluster, make: Callable[...,
     readers.stop()
 
 
+def test_a_process_that_slept_finds_the_slot(cluster: Cluster, make: Callable[..., Board]) -> None:
+    """A read, or an invalidation, that is told MOVED goes on at the new node, and not around Redis."""
+    reader, writer = make(), make()
+    assert reader.departures("JFK") == writer.departures("JFK") == 1
+    cluster.begin_move(cluster.home, cluster.other)
+    cluster.end_move(cluster.home, cluster.other)
+
+    writer.departures.invalidate("JFK")
+    assert reader.departures("JFK") == 2
+    assert reader.departures.bind("JFK").entry() is not None
+    assert not reader.count("reads_around") + reader.count("loads_around")
+
+
 def test_a_node_that_is_killed_comes_back_or_is_replaced(
     cluster: Cluster, make: Callable[..., Board]
 ) -> None:

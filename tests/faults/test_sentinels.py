@@ -105,8 +105,8 @@ def test_what_most_sentinels_say_counts(service: Service, make: Callable[..., Bo
     without; when most are gone, nobody is taken for the primary.
     """
     service.sentinels[2].close()
-    with SentinelServer(service.primary) as alone:
-        service.primary.kill()
+    service.primary.kill()
+    with SentinelServer(service.primary) as alone:  # it hears of others through the primary only
         service.sentinels[2] = alone
         wait_until(
             lambda: all(s.primary_port() == service.replica.port for s in service.sentinels[:2]),
