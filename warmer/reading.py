@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from time import time
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Header, Times, read_times
@@ -111,7 +112,7 @@ class Reading(Generic[R]):
             self._note_corrupt(runtime)
             return UNREADABLE
         flags, of_life, stamp, _, fresh_until, grace_until, due_at, _, owner = times
-        now = runtime.store.now_us()
+        now = time() * 1e6 + runtime.store.offset_us  # `Store.now_us`, written out
         if of_life != life or not now < grace_until:
             return MISSED
         if owner != PUBLIC_OWNER or self._guarded:
@@ -124,7 +125,12 @@ class Reading(Generic[R]):
             except CorruptEntry as broken:
                 self._note_corrupt(runtime, broken)
                 return Missed(int(stamp))
-            runtime.tallies.add(key, self.options)
+            tallied = runtime.tallies.counts
+            reads = tallied.get(key)
+            if reads is None:
+                runtime.tallies.add(key, self.options)
+            else:
+                tallied[key] = reads + 1
         if not now < due_at:
             runtime.ask(self, args, key, int(stamp))
             if not now < fresh_until:
