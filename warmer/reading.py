@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from time import time
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Times, cost_in, read_times
@@ -111,7 +112,7 @@ class Reading(Generic[R]):
             self._note_corrupt(runtime)
             return UNREADABLE
         flags, of_life, stamp, stored_at, fresh_for, grace_for, due_after, owner = times
-        now = runtime.store.now_us()
+        now = time() * 1e6 + runtime.store.offset_us  # `Store.now_us`, written out
         age_us = now - stored_at
         if of_life != life or not age_us < grace_for:
             return MISSED
@@ -125,7 +126,12 @@ class Reading(Generic[R]):
             except CorruptEntry as broken:
                 self._note_corrupt(runtime, broken)
                 return Missed(int(stamp))
-            runtime.tallies.add(key, self.options)
+            tallied = runtime.tallies.counts
+            reads = tallied.get(key)
+            if reads is None:
+                runtime.tallies.add(key, self.options)
+            else:
+                tallied[key] = reads + 1
         if not age_us < due_after:
             runtime.ask(self, args, key, int(stamp))
             if not age_us < fresh_for:

@@ -15,7 +15,9 @@ import uvloop
 from tests.board import Board, value_of
 from warmer import Entry, Warmer
 from warmer.errors import NamespaceClosed
-from warmer.testing import ValkeyServer, wait_until_async
+from warmer.store.lines import AT_ONCE
+from warmer.store.scripts import packed_get
+from warmer.testing import ValkeyServer, wait_until, wait_until_async
 
 Start = Callable[..., Future[Any]]
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -81,6 +83,28 @@ def test_reads_of_one_turn_share_a_write_and_a_read(own: ValkeyServer, run: Run)
             assert got == values
             assert _gets(client) - gets == 50
             assert _reads(client) - reads <= 10
+
+        run(read())
+    board.close()
+
+
+def test_many_that_read_in_a_turn_do_not_wait_for_its_end(own: ValkeyServer, run: Run) -> None:
+    """The server has twenty of them to answer while the loop is busy with the others; fewer wait."""
+    board = Board("lines", own.url, settings=PATIENT)
+    values = board.departures.get_many([(airport,) for airport in AIRPORTS])
+    wanted = [packed_get(board.departures.bind(airport).key.encode()) for airport in AIRPORTS]
+    with redis.Redis.from_url(own.url) as client:
+
+        async def read() -> None:
+            await board.departures.aget("A0")
+            gets = _gets(client)
+            asked = [board.runtime.lines.call(packed) for packed in wanted[: AT_ONCE - 1]]
+            assert _gets(client) == gets
+            asked.append(board.runtime.lines.call(wanted[AT_ONCE - 1]))
+            wait_until(lambda: _gets(client) == gets + AT_ONCE, description="the first to be sent")
+            asked += [board.runtime.lines.call(packed) for packed in wanted[AT_ONCE:]]
+            assert all(reply for reply, _ in await asyncio.gather(*asked))
+            assert await asyncio.gather(*(board.departures.aget(airport) for airport in AIRPORTS)) == values
 
         run(read())
     board.close()

@@ -36,7 +36,8 @@ class Tallies:
         """Tell the server. What can't be told is dropped: counts are about now."""
         self.gather()
         counts, options = self.counts, self.options
-        self.counts, self.options = {}, {}
+        # In this order: a key that is found in the new counts has its options among the new ones.
+        self.options, self.counts = {}, {}
         now = time.monotonic()
         span_us, self._since = max(1, round((now - self._since) * 1e6)), now
         by_shard: dict[int, list[Tally]] = {}

@@ -30,6 +30,9 @@ from warmer.store.links import MORE, Link, fault_of
 Submit = Callable[..., Future[Any]]
 
 CLOSED = "the connection was closed by this process"
+# So many wait for no more of their turn: the server answers them while the others are asked for. With one
+# write for fifty, it and the readers waited for each other in turn, up to a twelfth of the whole time.
+AT_ONCE = 20
 _running_loop = asyncio.get_running_loop
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -60,15 +63,21 @@ class Line:
             self._end.__anext__().send(None)
 
     def call(self, packed: bytes) -> asyncio.Future[Answer]:
-        """The answer to one read-only command. It is sent once those who are ready to run have asked, too."""
+        """The answer to one read-only command.
+
+        It is sent once those who are ready to run have asked, too, or so many that it pays to begin.
+        """
         asked = Asked(loop=self._loop)
         asked.packed, asked.wake, asked.also, asked.again = packed, None, None, False
         wanted = self._wanted
         first = wanted.setdefault(packed, asked)
         if first is not asked:
             first.join(asked)
-        elif len(wanted) == 1 and not self._opening:
-            self._loop.call_soon(self._flush)
+        elif len(wanted) == 1:
+            if not self._opening:
+                self._loop.call_soon(self._flush)
+        elif len(wanted) == AT_ONCE:
+            self._flush()
         return asked
 
     def close(self) -> None:
