@@ -53,22 +53,23 @@ def test_a_slot_is_followed_there_and_back(cluster: Cluster, make: Callable[...,
     assert board.departures("JFK") == 1
     near = make(near=60)
     read_until_near(near)
-    readers = Readers(board)
-    for source, target in ((cluster.home, cluster.other), (cluster.other, cluster.home)):
-        before = board.departures("JFK")
-        cluster.begin_move(source, target)
-        assert board.departures("JFK") == before, "scripts wait; what is stored is right as long as they do"
-        assert board.departures("BOS") > before
-        with pytest.raises(InvalidationUnconfirmed, match="under way"):
-            board.departures.invalidate("JFK")
-        cluster.end_move(source, target)
+    with Readers(board):
+        for source, target in ((cluster.home, cluster.other), (cluster.other, cluster.home)):
+            before = board.departures("JFK")
+            cluster.begin_move(source, target)
+            assert board.departures("JFK") == before, (
+                "scripts wait; what is stored is right as long as they do"
+            )
+            assert board.departures("BOS") > before
+            with pytest.raises(InvalidationUnconfirmed, match="under way"):
+                board.departures.invalidate("JFK")
+            cluster.end_move(source, target)
 
-        _wait_stored(board)
-        assert board.departures("JFK") > before
-        read_until_near(near)
-        assert board.departures.invalidate("JFK") == 1
-        wait_until(lambda: not is_near(near), timeout_s=20, description="the near listener to hear of it")
-    readers.stop()
+            _wait_stored(board)
+            assert board.departures("JFK") > before
+            read_until_near(near)
+            assert board.departures.invalidate("JFK") == 1
+            wait_until(lambda: not is_near(near), timeout_s=20, description="the near listener to hear of it")
 
 
 def test_a_process_that_slept_finds_the_slot(cluster: Cluster, make: Callable[..., Board]) -> None:
@@ -92,21 +93,20 @@ def test_a_node_that_is_killed_comes_back_or_is_replaced(
     """
     board = make()
     assert board.departures("JFK") == board.departures("JFK") == 1
-    readers = Readers(board)
-    cluster.home.kill()
-    wait_until(lambda: board.count("redis_away") == 1, timeout_s=20, description="the breaker to open")
-    cluster.home.start()
-    wait_until(lambda: board.count("redis_back") == 1, timeout_s=30, description="the breaker to close")
-    _wait_stored(board)
-    wait_until(cluster.is_copied, timeout_s=30, description="a replica in step")
-    stored = board.departures("JFK")
-    assert stored > 1
+    with Readers(board):
+        cluster.home.kill()
+        wait_until(lambda: board.count("redis_away") == 1, timeout_s=20, description="the breaker to open")
+        cluster.home.start()
+        wait_until(lambda: board.count("redis_back") == 1, timeout_s=30, description="the breaker to close")
+        _wait_stored(board)
+        wait_until(cluster.is_copied, timeout_s=30, description="a replica in step")
+        stored = board.departures("JFK")
+        assert stored > 1
 
-    cluster.home.kill()
-    wait_until(lambda: board.count("redis_away") == 2, timeout_s=20, description="the breaker to open")
-    cluster.take_over()
-    wait_until(lambda: board.count("redis_back") == 2, timeout_s=30, description="the breaker to close")
-    _wait_stored(board)
-    assert board.departures("JFK") > stored
-    assert board.departures.invalidate("JFK") == 1
-    readers.stop()
+        cluster.home.kill()
+        wait_until(lambda: board.count("redis_away") == 2, timeout_s=20, description="the breaker to open")
+        cluster.take_over()
+        wait_until(lambda: board.count("redis_back") == 2, timeout_s=30, description="the breaker to close")
+        _wait_stored(board)
+        assert board.departures("JFK") > stored
+        assert board.departures.invalidate("JFK") == 1

@@ -57,14 +57,15 @@ def test_reads_go_on_while_a_killed_primary_is_replaced(
         wait_until(
             lambda: copy.exists(keyspace(namespace, 0).entry("departures@v:JFK")), description="a copy of it"
         )
-        readers = Readers(board)
-        service.primary.kill()
-        wait_until(lambda: board.count("redis_away"), timeout_s=20, description="the breaker to open")
-        loads = board.loads
-        service.wait_promoted()
-        wait_until(lambda: board.count("redis_back"), timeout_s=20, description="the breaker to close")
-        wait_until(lambda: board.departures.bind("JFK").entry(), timeout_s=20, description="an entry again")
-        readers.stop()
+        with Readers(board):
+            service.primary.kill()
+            wait_until(lambda: board.count("redis_away"), timeout_s=20, description="the breaker to open")
+            loads = board.loads
+            service.wait_promoted()
+            wait_until(lambda: board.count("redis_back"), timeout_s=20, description="the breaker to close")
+            wait_until(
+                lambda: board.departures.bind("JFK").entry(), timeout_s=20, description="an entry again"
+            )
 
         assert stored == 1
         assert board.loads > loads
@@ -83,21 +84,22 @@ def test_processes_leave_a_primary_that_still_answers(service: Service, make: Ca
     reader, writer = make(), make()
     assert reader.departures("JFK") == writer.departures("JFK") == 1
     lives = [board.runtime.store.connections._life for board in (reader, writer)]
-    readers = Readers(reader)
-    service.fail_over()
-    for board, life in zip((reader, writer), lives, strict=True):
-        wait_until(
-            lambda board=board, life=life: board.runtime.store.connections._life != life,  # type: ignore[misc]
-            timeout_s=FAILED_OVER_S,
-            description="a process at the new primary",
-        )
+    with Readers(reader):
+        service.fail_over()
+        for board, life in zip((reader, writer), lives, strict=True):
+            wait_until(
+                lambda board=board, life=life: board.runtime.store.connections._life != life,  # type: ignore[misc]
+                timeout_s=FAILED_OVER_S,
+                description="a process at the new primary",
+            )
 
-    for _ in range(3):
-        wait_until(lambda: reader.departures.bind("JFK").entry(), timeout_s=20, description="an entry again")
-        before = reader.loads
-        writer.departures.invalidate("JFK")
-        assert reader.departures("JFK") > before
-    readers.stop()
+        for _ in range(3):
+            wait_until(
+                lambda: reader.departures.bind("JFK").entry(), timeout_s=20, description="an entry again"
+            )
+            before = reader.loads
+            writer.departures.invalidate("JFK")
+            assert reader.departures("JFK") > before
 
 
 def test_what_most_sentinels_say_counts(service: Service, make: Callable[..., Board]) -> None:

@@ -141,11 +141,10 @@ def _loading(setting: Setting, engine: Engine) -> Callable[[Any], list[Any]]:
 
 def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
     """The queries, whose loads use this engine. settings: more of the namespace's."""
-    through = "outbox" if setting.trust else "direct"
     races = Warmer(
         setting.namespace, redis_url=setting.redis_url, broker_url=setting.broker_url,
         database_url=setting.database_url, shards=setting.shards, lease=2, claim=2, relay_interval=0.2,
-        command_timeout=0.5, invalidate_through=through, **settings,
+        command_timeout=0.5, invalidate_through="outbox" if setting.trust else "direct", **settings,
     )  # fmt: skip
     rows = _loading(setting, engine)
     consistency: Literal["eventual", "strict"] = "eventual" if setting.without == "strict" else "strict"
