@@ -483,8 +483,7 @@ def test_after_flushall_who_was_writing_is_found_out_anew(engine: Engine, namesp
             strict.query(*JANUARY)
             clock.advance(KNOWN_S)
             client.hdel(keyspace(namespace, 0).in_force, *made.flights.runtime().strict.survey().names)
-            relay.step()
-            assert not made.flights.runtime().strict.survey().waiting
+            wait_until(lambda: _is_in_force(made.flights, relay), "it to be in force", timeout_s=60)
             with Session(engine) as session:
                 session.get_one(Flight, 1).delay = 5
                 session.flush()
@@ -494,10 +493,15 @@ def test_after_flushall_who_was_writing_is_found_out_anew(engine: Engine, namesp
                 relay.step()
                 assert made.flights.runtime().strict.survey().waiting
                 session.rollback()
-            relay.step()
-            assert not made.flights.runtime().strict.survey().waiting
+            wait_until(lambda: _is_in_force(made.flights, relay), "it to be in force", timeout_s=60)
         finally:
             made.flights.close()
+
+
+def _is_in_force(flights: Warmer, relay: Relay) -> bool:
+    """After one more look. Transactions in other databases of the server are waited for, too."""
+    relay.step()
+    return not flights.runtime().strict.survey().waiting
 
 
 def _silence(flights: Warmer, days: float) -> str:
