@@ -117,6 +117,22 @@ def test_who_invalidates_while_the_server_is_away_sees_no_copy(board: Board, ser
         wait_until(lambda: not _is_lost(board) and board.departures("JFK"), description="it to be back")
 
 
+def test_what_was_doubted_when_the_server_went_away_is_not_served(
+    board: Board, server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did what this process asked for, and died before it said which entries that took: none is served."""
+    read_until_near(board)
+    near = board.runtime.near
+    for message in ("changed", "caught_up"):
+        monkeypatch.setattr(near, message, lambda _: None)
+    assert board.flights.invalidate_tags("all") == 1
+    server.kill()
+    wait_until(lambda: _is_lost(board), description="the loss to be noticed")
+
+    assert not near.aside
+    assert board.departures("JFK") == 2
+
+
 def test_a_server_that_hangs_is_noticed(board: Board, server: ValkeyServer) -> None:
     """A connection that is only silent is asked for a sign of life; without one its copies are set aside."""
     read_until_near(board)

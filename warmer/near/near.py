@@ -5,11 +5,11 @@
 - What this process invalidates it sees at once. Where the keys are known they are dropped; where only names
   are (tags, owners, tables), nothing is served until every message that the server had sent by then has been
   handled, which takes a round trip.
-- When the connection is lost, what was there is set aside. It is served only to a read whose own GET has just
-  found the server away, for what is left of `near`; it goes when the server answers a read or the tracking
-  connection again, before anything else is kept. Another process, on the other side of a partition, may
-  meanwhile invalidate what is served here: that is the exception that `near` stands for, and its seconds
-  bound it.
+- When the connection is lost, what was there is set aside, unless some of it is doubted. It is served only to
+  a read whose own GET has just found the server away, for what is left of `near`; it goes when the server
+  answers a read or the tracking connection again, before anything else is kept. Another process, on the other
+  side of a partition, may meanwhile invalidate what is served here: that is the exception that `near` stands
+  for, and its seconds bound it.
 - After a change of the server's life, nothing is left.
 """
 
@@ -172,10 +172,12 @@ class Near:
     def lost(self) -> None:
         """Nothing is heard of any more."""
         with self._lock:
+            # What this process has changed may be among them, and nobody will say any more which it was.
+            doubted = self._life is not None and self.live is NOTHING
             self.live, self._life, self._tracked = NOTHING, None, frozenset()
             held = self._copies.clear()
             if held:
-                self.aside = held
+                self.aside = NOTHING if doubted else held
                 self._count("near_drops", len(held))
                 log.info("the server says no more what changes: %d near copies are not served", len(held))
 
