@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from warmer.core.changes import Changes
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
 from warmer.outbox.settling import settle
@@ -74,14 +73,7 @@ class Relay:
         """Apply one batch; how many rows, and whether there may be more at once."""
         found = rows.pending(connection, self._namespace.namespace, BATCH)
         ripe = self._ripe(self._seen.setdefault(database, {}), found)
-        changes, ids = Changes(), []
-        for row in ripe:
-            try:
-                changes.merge(Changes.read(row.changes))
-            except ValueError as exc:
-                log.error("row %d of the outbox stays where it is: %s", row.id, exc)  # noqa: TRY400
-            else:
-                ids.append(row.id)
+        changes, ids = rows.merged(ripe)
         if not ids:
             return 0, False
         applying = self._namespace.outbox.applying(changes)

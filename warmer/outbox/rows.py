@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,8 @@ from warmer.errors import OutboxMissing, OutboxOutdated
 from warmer.outbox import horizon
 from warmer.outbox.schema import ADD_LIFE, outbox
 from warmer.outbox.settling import Settled
+
+log = logging.getLogger("warmer")
 
 #: Statements on the outbox table itself carry this: they are nobody's change.
 OURS: dict[str, Any] = {"warmer_ours": True}
@@ -107,6 +110,19 @@ def unapplied(connection: Connection, namespace: str, row: int) -> str | None:
         outbox.c.id == row, outbox.c.namespace == namespace, outbox.c.applied_at.is_(None)
     )
     return connection.execute(found, execution_options=OURS).scalar_one_or_none()
+
+
+def merged(found: Iterable[Row]) -> tuple[Changes, list[int]]:
+    """What these rows changed, and the ids of those that could be read; the others are logged, and stay."""
+    changes, ids = Changes(), []
+    for row in found:
+        try:
+            changes.merge(Changes.read(row.changes))
+        except ValueError as exc:
+            log.error("row %d of the outbox stays where it is: %s", row.id, exc)  # noqa: TRY400
+        else:
+            ids.append(row.id)
+    return changes, ids
 
 
 def mark(connection: Connection, ids: Iterable[int], settled: Settled, *, again: bool = False) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from warmer.core.changes import Changes
 from warmer.core.keyspace import keyspace
 from warmer.outbox import horizon, rows, through
 from warmer.outbox.lives import Lives
@@ -144,16 +143,9 @@ class Trust:
         self, database: Database, lives: Lives, found: Sequence[rows.Row], way: _Pass | None = None
     ) -> bool:
         """Apply these in the present life, and mark them so; whether it still was that one."""
-        changes, ids = Changes(), []
-        for row in found:
-            try:
-                changes.merge(Changes.read(row.changes))
-            except ValueError as exc:
-                log.error("row %d of the outbox stays where it is: %s", row.id, exc)  # noqa: TRY400
-                if way is not None:
-                    way.unreadable += 1
-            else:
-                ids.append(row.id)
+        changes, ids = rows.merged(found)
+        if way is not None:
+            way.unreadable += len(found) - len(ids)
         if not ids:
             return True
         applying = self._namespace.outbox.applying(changes)
