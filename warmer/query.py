@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from warmer.bypassing import apast_cache, passes, past_cache
 from warmer.core.keys import EntryKey
-from warmer.driving import Steps, adrive, drive
+from warmer.driving import Look, Steps, adrive, drive
 from warmer.entry import Entry
 from warmer.errors import CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
 from warmer.puts import put_in_transaction
-from warmer.reading import JOINING, MISSED, Args, Missed, Reading, Seen
+from warmer.reading import CROWDED, JOINING, MISSED, Args, Missed, Reading, Seen
 from warmer.runtime.batches import Batch
-from warmer.runtime.contract import Outcome, Reader
+from warmer.runtime.contract import Joint, Outcome, Reader
 from warmer.runtime.modes import past
 from warmer.store.scripts import packed_get
 from warmer.writing import Writing
 
 if TYPE_CHECKING:
     from warmer.runs import Run
+    from warmer.runtime.handover import Handover
     from warmer.runtime.process import Runtime
 
 P = ParamSpec("P")
@@ -110,7 +110,10 @@ class Handle(Generic[R]):
         reading = self._reading
         if runtime.missing and reading.may_join(runtime, self._key, miss):
             return (yield from self._read_on(runtime, JOINING, _miss(reading, miss)))
-        (seen,) = yield from reading.peeking(runtime, [(self._key, self._args)])
+        if reading.joins and miss != "raise":
+            seen = reading.hit(runtime, self._key, self._args, *(yield Look(self._key)))
+        else:
+            (seen,) = yield from reading.peeking(runtime, [(self._key, self._args)])
         if isinstance(seen, Missed):
             return (yield from self._read_on(runtime, seen, _miss(reading, miss)))
         return reading.entry_of(self._key, self._args, seen)
@@ -120,17 +123,23 @@ class Handle(Generic[R]):
         reading, began, stale = self._reading, time.monotonic(), missed.stale
         if stale is not None and miss == "raise":
             return reading.entry_of(self._key, self._args, stale)
-        for _ in range(MOST_TRIES):
-            wish = reading.wish(runtime, self._key, self._args, missed, miss)
-            if missed is MISSED:
-                runtime.note_missing(self._key)
-            load = runtime.join(reading, *wish)
-            outcome = yield reading.wait_for(load, missed, time.monotonic() - began)
+        tries = 0
+        while tries < MOST_TRIES:
+            tries += missed is not CROWDED
+            if missed is JOINING or missed is MISSED or missed is CROWDED:
+                entry, params = reading.sought(runtime, self._key, self._args, miss)
+                if missed is MISSED:
+                    runtime.note_missing(self._key, entry, params)
+                outcome = yield Joint(reading, entry, params, miss == "load", missed is CROWDED)
+            else:
+                load = runtime.join(reading, *reading.wish(runtime, self._key, self._args, missed, miss))
+                outcome = yield reading.wait_for(load, missed, time.monotonic() - began)
             waited_s = time.monotonic() - began
             got = reading.settle(runtime, self._key, self._args, outcome, waited_s, stale)
             if isinstance(got, Entry):
                 return got
-            missed = replace(got, stale=stale)
+            stale = got.stale or stale
+            missed = got if got.stale is stale else replace(got, stale=stale)
         raise self._unreadable()
 
     def entry(self) -> Entry[R] | None:
@@ -241,7 +250,7 @@ class Query(Generic[P, R]):
         runtime = reading.runtime_of()
         seen: Seen | Missed = JOINING
         if not runtime.missing or not reading.may_join(runtime, key):
-            seen = reading.hit(runtime, key, canonical, *runtime.store.fetch(key))
+            seen = reading.hit(runtime, key, canonical, *runtime.store.fetch(key, reading.joins))
         if not isinstance(seen, Missed):
             value: R = seen[0]
             return value
@@ -374,7 +383,7 @@ class Query(Generic[P, R]):
             batch = Batch(runtime, reading, len(wishes))
             for _, _, reader in wishes.values():
                 reader.batch = batch
-        waits: dict[int, Future[Outcome]] = {}
+        waits: dict[int, Handover[Outcome]] = {}
         began = time.monotonic()
         try:
             for at, wish in wishes.items():

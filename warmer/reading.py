@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from time import time
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
@@ -31,9 +30,11 @@ from warmer.found.reads import Reads
 from warmer.options import Options
 from warmer.runtime.contract import Outcome, Reader
 from warmer.runtime.modes import identity, past
+from warmer.store.connections import Crowded
 from warmer.store.operations import Found
 
 if TYPE_CHECKING:
+    from warmer.runtime.handover import Handover
     from warmer.runtime.process import Runtime
     from warmer.sealing import Sealer
 
@@ -57,6 +58,8 @@ class Missed:
 
 
 MISSED = Missed()
+#: No connection was free: it is looked for with others.
+CROWDED = Missed()
 #: The same of a reader that has not looked: others have just found nothing, and it joins them.
 JOINING = Missed()
 UNREADABLE = Missed(None)
@@ -82,10 +85,14 @@ class Reading(Generic[R]):
     batch: Callable[..., Any] | None = None
     sealer: Sealer | None = None
     scoped: bool = field(init=False)
+    #: Whether a reader may join others without a look of its own: not where there may be a near copy, or
+    #: where a miss is an error.
+    joins: bool = field(init=False)
     _guarded: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.scoped = self.dependencies.scope is not None
+        self.joins = not self.options.near_s and self.options.miss != "raise"
         self._guarded = self.scoped or self.sealer is not None
 
     # -- the steps of a read
@@ -104,6 +111,8 @@ class Reading(Generic[R]):
         a server that is away.
         """
         if type(found) is not bytes:
+            if type(found) is Crowded:
+                return CROWDED
             if isinstance(found, ServerError):
                 note_around(runtime, found)
             return MISSED
@@ -184,21 +193,29 @@ class Reading(Generic[R]):
     def may_join(self, runtime: Runtime, key: bytes, miss: str | None = None) -> bool:
         """Whether a reader need not look: others here found nothing, and what they wait for is good for it.
 
-        A flight's own question is asked for those who have joined before it, so it is as good as a GET. Where
-        there may be a near copy, or a miss is an error, it looks.
+        A flight's own question is asked for those who have joined before it, so it is as good as a GET.
         """
-        return key in runtime.missing and not self.options.near_s and (miss or self.options.miss) != "raise"
+        return key in runtime.missing and self.joins and miss != "raise"
 
     def wish(
         self, runtime: Runtime, key: bytes, args: Args, missed: Missed, miss: str
     ) -> tuple[EntryKey, Mapping[str, Any], Reader]:
         """What a reader that found nothing of use joins with. Raises CacheMiss."""
-        entry, params = runtime.joined(key) or (self.entry(args), self.params(args))
-        if miss == "raise":
-            raise CacheMiss(self.name, entry.params)
+        entry, params = self.sought(runtime, key, args, miss)
         return entry, params, Reader(newer_than=missed.newer_than, loads=miss == "load")
 
-    def wait_for(self, load: Future[Outcome], missed: Missed, waited_s: float) -> Future[Outcome] | Within:
+    def sought(
+        self, runtime: Runtime, key: bytes, args: Args, miss: str
+    ) -> tuple[EntryKey, Mapping[str, Any]]:
+        """Entry and params of what was not found. Raises CacheMiss."""
+        about = runtime.joined(key) or (self.entry(args), self.params(args))
+        if miss == "raise":
+            raise CacheMiss(self.name, about[0].params)
+        return about
+
+    def wait_for(
+        self, load: Handover[Outcome], missed: Missed, waited_s: float
+    ) -> Handover[Outcome] | Within:
         """What a reader waits for that has waited so long: only for a while if it can be served stale."""
         return load if missed.stale is None else Within(load, max(0.0, self.options.soft_s - waited_s))
 
@@ -223,6 +240,9 @@ class Reading(Generic[R]):
                 runtime.incidents.note("soft_timeouts", text, self.name, soft_s, about=self.name)
             return replace(self.entry_of(key, args, stale), waited=waited_s)
         assert outcome is not None
+        if outcome.kind == "found":
+            seen = self.hit(runtime, key, args, *outcome.found)
+            return seen if isinstance(seen, Missed) else self.entry_of(key, args, seen)
         if outcome.error is not None:
             _raise_anew(outcome.error)
         header = outcome.header()

@@ -24,9 +24,9 @@ def looked(board: Board, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     store = board.runtime.store
     fetch = store.fetch
 
-    def noting(key: bytes) -> Any:
+    def noting(key: bytes, *options: Any, **more: Any) -> Any:
         keys.append(key)
-        return fetch(key)
+        return fetch(key, *options, **more)
 
     monkeypatch.setattr(store, "fetch", noting)
     return keys

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from warmer.runtime.contract import Loadable, Outcome, Reader
 from warmer.runtime.loading import Load
 
 if TYPE_CHECKING:
+    from warmer.runtime.handover import Handover
     from warmer.runtime.process import Runtime
 
 
@@ -34,7 +34,7 @@ class Apart:
     names: Names
 
 
-def load_apart(runtime: Runtime, query: Loadable, args: tuple[Any, ...]) -> Future[Outcome]:
+def load_apart(runtime: Runtime, query: Loadable, args: tuple[Any, ...]) -> Handover[Outcome]:
     """Begin such a load. From any thread; the future always ends."""
     entry, params, reader = query.entry(args), query.params(args), Reader()
     apart = Apart(runtime, query, entry, params, query.names_of(params, entry))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from warmer.core.header import Header
 from warmer.core.keys import EntryKey
 from warmer.dependencies import Dependencies, Names
 from warmer.options import Options
+from warmer.runtime.handover import Handover
 
 if TYPE_CHECKING:
     from warmer.runtime.batches import Batch
+    from warmer.store.operations import Found
 
 #: Shown in place of what is private.
 MASKED = "***"
@@ -58,18 +59,32 @@ class Loadable(Protocol):
         """
 
 
+class Joint(NamedTuple):
+    """An entry that a reader has no value of, to be had together with the others of its process.
+
+    loads: as of `Reader`. crowded: nobody has looked for it yet, since no connection was free.
+    """
+
+    query: Loadable
+    entry: EntryKey
+    params: Mapping[str, Any]
+    loads: bool
+    crowded: bool = False
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of a reader's wish. Exactly one of `blob` and `error` is set, unless nothing was to do.
 
     kind: "loaded" (by this process), "committed" (stored by anyone), "handed" (another's load, not stored),
-    "busy", "soon", "barred" (nothing was done), "failed".
+    "busy", "soon", "barred" (nothing was done), "found" (looked for, see `found`), "failed".
     """
 
     kind: str
     blob: bytes = b""
     error: BaseException | None = None
     load_s: float = 0.0
+    found: tuple[Found, bytes] = None, b""
     _header: Header | None = None
 
     def header(self) -> Header | None:
@@ -97,7 +112,7 @@ class Reader:
     waits: bool = True
     loads: bool = True
     wait_us: int = -1
-    future: Future[Outcome] = field(default_factory=Future)
+    future: Handover[Outcome] = field(default_factory=Handover)
     began: float = 0.0
     deadline: float = 0.0
     arrived: int | None = None
@@ -105,9 +120,7 @@ class Reader:
 
     def finish(self, outcome: Outcome) -> None:
         """Tell the reader, unless it has gone away."""
-        if self.future.done() or not self.future.set_running_or_notify_cancel():
-            return
-        self.future.set_result(outcome)
+        self.future.tell(outcome)
 
 
 def finish(readers: Iterable[Reader], outcome: Outcome) -> None:

@@ -18,13 +18,14 @@ T = TypeVar("T")
 class Crossing(Generic[T]):
     """What threads hand over until the loop looks, in the order in which they did.
 
-    take: called with each, in the loop.
+    take: called with each, in the loop. pause_s: after it has looked and found some it looks again by itself,
+    and nobody need call it: for what may wait so long where much comes at once.
     """
 
-    __slots__ = ("__weakref__", "_items", "_take", "_told")
+    __slots__ = ("__weakref__", "_items", "_pause_s", "_take", "_told")
 
-    def __init__(self, take: Callable[[T], None]) -> None:
-        self._take = take
+    def __init__(self, take: Callable[[T], None], pause_s: float = 0.0) -> None:
+        self._take, self._pause_s = take, pause_s
         self._items: deque[T] = deque()
         self._told = False
 
@@ -38,7 +39,10 @@ class Crossing(Generic[T]):
             loop.call_soon_threadsafe(self._look)
 
     def _look(self) -> None:
-        self._told = False
+        if self._pause_s and self._items:
+            asyncio.get_running_loop().call_later(self._pause_s, self._look)
+        else:
+            self._told = False
         try:
             while self._items:
                 self._take(self._items.popleft())

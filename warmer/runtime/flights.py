@@ -221,7 +221,7 @@ class Flight:
         if answer.kind != "granted":
             _decide(batch, None)
         if answer.kind in ("committed", "failed"):
-            self.runtime.missing.discard(self.key)  # whoever comes now has something to look for
+            self.runtime.missing.pop(self.key, None)  # whoever comes now has something to look for
         match answer.kind:
             case "granted":
                 shared = next((r.batch for r in batch if r.batch is not None and not r.batch.begun), None)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmer.completion import Completion
@@ -24,9 +24,10 @@ from warmer.found.naming import Naming
 from warmer.found.outcomes import Outcomes
 from warmer.near.near import Near
 from warmer.runtime.blocking import in_loop
-from warmer.runtime.contract import Loadable, Outcome, Reader, finish
+from warmer.runtime.contract import Joint, Loadable, Outcome, Reader, finish
 from warmer.runtime.crossing import Crossing
 from warmer.runtime.flights import Flight
+from warmer.runtime.gathering import Gatherings
 from warmer.runtime.heartbeat import Heartbeat, Ticker
 from warmer.runtime.incidents import Incidents
 from warmer.runtime.loads import LoadLoop, serve
@@ -34,6 +35,7 @@ from warmer.runtime.opening import Opening, opens
 from warmer.runtime.shapes import Shapes
 from warmer.runtime.slots import Slots
 from warmer.runtime.tallies import Tallies
+from warmer.runtime.turns import Turns
 from warmer.runtime.wakeups import Wakeups
 from warmer.settings import Settings
 from warmer.store.lines import Lines
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from warmer.core.changes import Changes
     from warmer.http.purging import Purges
     from warmer.puts import Put
+    from warmer.runtime.handover import Handover
 
 log = logging.getLogger("warmer")
 _T = TypeVar("_T")
@@ -52,6 +55,8 @@ _T = TypeVar("_T")
 # A process asks for the refresh of one entry at most this often.
 ASK_EVERY_S = 1.0
 RESYNC_EVERY_S = 3.0
+# Who joins others need not be known to the flight at once: a crowd that woke it one by one would wait for it.
+FOLLOW_S = 0.002
 # What is beyond that waits for the lease to run out, if there is one.
 MOST_UNANSWERED = 1000
 
@@ -103,8 +108,10 @@ class Runtime:
         self.loading_past: set[tuple[int, str]] = set()  # entries that are loaded here while they are barred
         self._flights: dict[bytes, Flight] = {}  # by key
         self._firsts: dict[bytes, Reader] = {}
-        self._joins: Crossing[tuple[Any, ...]] = Crossing(lambda joining: self._join(*joining))
-        self.missing: set[bytes] = set()  # see note_missing
+        self._joins: Crossing[tuple[Any, ...]] = Crossing(self._join)
+        self._followers: Crossing[tuple[Any, ...]] = Crossing(self._join, FOLLOW_S)
+        self.gatherings, self.turns = Gatherings(self.store, self.join), Turns(self)
+        self.missing: dict[bytes, tuple[EntryKey, Mapping[str, Any]]] = {}  # see note_missing
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
         self._lock = threading.Lock()
@@ -152,7 +159,7 @@ class Runtime:
 
     def join(
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
-    ) -> Future[Outcome]:
+    ) -> Handover[Outcome]:
         """Have the entry loaded, or wait for whoever loads it. From any thread; the future always ends."""
         flight, key = None, entry.key.encode()
         # Of a crowd that finds nothing at once, one makes the flight: the others come to it.
@@ -167,21 +174,34 @@ class Runtime:
                 raise
             finally:
                 del self._firsts[key]
-        self._joins.hand(self.loop, (flight, query, entry, params, reader))
+        crossing = self._followers if flight is None and key in self._flights else self._joins
+        crossing.hand(self.loop, (flight, query, entry, params, reader))
         # Looked at after the loop was called: what it was called for before `close` it still does.
         if self._closed:
             reader.finish(Outcome("failed", error=NamespaceClosed(query.name, entry.params)))
         return reader.future
 
+    def meet(self, joint: Joint) -> Handover[Outcome]:
+        """`join`, after a look where there was none."""
+        query, entry, params, loads, crowded = joint
+        return (self.gatherings.come if crowded else self.join)(query, entry, params, Reader(loads=loads))
+
+    def flies(self, key: bytes) -> bool:
+        """Whether others wait for this key already."""
+        return key in self._flights
+
     def joined(self, key: bytes) -> tuple[EntryKey, Mapping[str, Any]] | None:
         """Entry and params of a key that others wait for: who comes to them need not make its own."""
         flight = self._flights.get(key)
-        return None if flight is None else (flight.entry, flight.params)
+        if flight is not None:
+            return flight.entry, flight.params
+        return self.missing.get(key) or self.gatherings.about(key)
 
-    def note_missing(self, key: bytes) -> None:
+    def note_missing(self, key: bytes, entry: EntryKey, params: Mapping[str, Any]) -> None:
         """A reader has looked, found nothing, and is about to join: who comes next joins without a look."""
         if not self.store.connections.breaker.open:
-            self.missing.add(key)
+            self.missing[key] = entry, params
+            self.gatherings.found_missing(key)
 
     def ask(self, query: Loadable, args: tuple[Any, ...], key: bytes, stamp: int) -> None:
         """A reader saw an entry that is due: say so, at most once a second, without keeping the reader."""
@@ -311,15 +331,9 @@ class Runtime:
 
     # -- on the loop
 
-    def _join(
-        self,
-        flight: Flight | None,
-        query: Loadable,
-        entry: EntryKey,
-        params: Mapping[str, Any],
-        reader: Reader,
-    ) -> None:
-        """flight: the reader's own, which was there before the loop knew of it."""
+    def _join(self, joining: tuple[Flight | None, Loadable, EntryKey, Mapping[str, Any], Reader]) -> None:
+        """The flight is the reader's own, which was there before the loop knew of it."""
+        flight, query, entry, params, reader = joining
         if flight is None:
             key = entry.key.encode()
             if key not in self._flights:
@@ -367,7 +381,7 @@ class Runtime:
             finish(flight.readers, Outcome("failed", error=exc))
         finally:
             del self._flights[flight.key]
-            self.missing.discard(flight.key)
+            self.missing.pop(flight.key, None)
 
     def _woken(self, shard: int, member: str) -> None:
         with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits any more

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -37,6 +38,10 @@ AT_ONCE = 4
 PATIENCE_S = 0.02
 
 
+class Crowded(Exception):
+    """No connection is free now, to who would rather do something else than wait for one."""
+
+
 class Connections:
     """At most `max_connections` of them, handed out last in, first out."""
 
@@ -62,13 +67,18 @@ class Connections:
         self._life = self._told = b""  # as the newest connection knows it, and as recheck_life last said
         self._closed = False
 
-    def take(self) -> Link:
-        """A connected link. Raises RedisUnreachable, or TooManyConnections if none comes free in time."""
+    def take(self, hasty: bool = False) -> Link:
+        """A connected link. Raises RedisUnreachable, or TooManyConnections if none comes free in time.
+
+        hasty: raises Crowded instead of waiting for one.
+        """
         if self.breaker.open:
             raise self.breaker.refusal()
         try:
             link = self._idle.pop()
         except IndexError:
+            if hasty and self._opened >= AT_ONCE:
+                raise Crowded from None
             link = self._open()
         if link.round != self.round or link.sock is None:
             try:
@@ -87,13 +97,18 @@ class Connections:
             with self._freed:
                 self._freed.notify()
 
-    def get(self, packed: bytes) -> tuple[Any, bytes]:
+    def get(
+        self, packed: bytes, hasty: bool = False, before: Callable[[], None] | None = None
+    ) -> tuple[Any, bytes]:
         """One read-only command that may be repeated: its reply, and the life it was read in.
 
-        A connection that was cut between two reads is opened again unseen.
+        A connection that was cut between two reads is opened again unseen. hasty: see `take`. before: called
+        once there is a connection, and nothing has been sent.
         """
-        link = self.take()
+        link = self.take(hasty)
         try:
+            if before is not None:
+                before()
             try:
                 return link.call(packed), link.life
             except Disconnected:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeVar
@@ -23,7 +23,7 @@ from warmer.errors import (
     TooManyConnections,
 )
 from warmer.settings import Settings
-from warmer.store.connections import Connections
+from warmer.store.connections import Connections, Crowded
 from warmer.store.heard import Heard
 from warmer.store.scripts import Argument, Scripts, pack, packed_front, packed_get
 
@@ -41,7 +41,7 @@ PROTOCOL = 1
 
 _T = TypeVar("_T")
 #: What a GET found: a blob, nothing, or that the server is away.
-Found = bytes | ServerError | None
+Found = bytes | ServerError | Crowded | None
 AcquireKind = Literal["granted", "committed", "handed", "busy", "failed", "soon", "barred"]
 
 
@@ -399,15 +399,20 @@ class Store:
     def get(self, key: bytes) -> tuple[bytes | None, bytes]:
         """The entry's blob and the life it was read in. Raises ServerError."""
         found, life = self.fetch(key)
-        if isinstance(found, ServerError):
+        if isinstance(found, (ServerError, Crowded)):
             raise found
         return found, life
 
-    def fetch(self, key: bytes) -> tuple[Found, bytes]:
-        """The entry's blob, if there is one, and the life it was read in; the error if the server is away."""
+    def fetch(
+        self, key: bytes, hasty: bool = False, before: Callable[[], None] | None = None
+    ) -> tuple[Found, bytes]:
+        """The entry's blob, if there is one, and the life it was read in; the error if the server is away.
+
+        hasty: Crowded if no connection is free. before: called once there is one, and nothing has been sent.
+        """
         try:
-            return self.found(self.connections.get(packed_get(key)))
-        except ServerError as away:
+            return self.found(self.connections.get(packed_get(key), hasty, before))
+        except (ServerError, Crowded) as away:
             return away, b""
 
     def fetch_many(self, keys: Sequence[bytes]) -> tuple[list[Found], bytes]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from warmer import lua
 from warmer.core.keys import EntryKey
 from warmer.runtime import flights, process
 from warmer.runtime.contract import Loadable, Outcome, Reader
+from warmer.runtime.handover import Handover
 from warmer.runtime.loading import Load
 from warmer.store.operations import Acquired, Lease
 
@@ -53,7 +53,7 @@ def without_rule_5() -> None:
 
     def joining(
         self: process.Runtime, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
-    ) -> Future[Outcome]:
+    ) -> Handover[Outcome]:
         def on_loop() -> None:
             load = loading.get((entry.shard, entry.member))
             if load is not None:
