@@ -128,6 +128,7 @@ def test_others_who_find_nothing_take_those_along_who_have_not_looked(
     board.runtime.note_missing(bound.key.encode(), bound.entry_key, bound.params)
 
     wait_until(lambda: _gathered(board) == 0, description="all to be taken along")
+    assert board.runtime.store.connections._waiting == 1, "nobody was told; who looks has given up"
     for _ in range(2):  # one for the question, and one for who would have looked
         _give_back(board, crowded)
     gate.wait_entered()
@@ -160,6 +161,22 @@ def test_who_is_interrupted_while_it_looks_leaves_the_others_their_load(
 
     assert isinstance(first.exception(PATIENCE_S), KeyboardInterrupt)
     assert {value_of(one) for one in others} == {1}
+
+
+def test_nothing_is_loaded_for_who_was_interrupted_alone(
+    board: Board, crowded: list[Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it."""
+
+    def interrupted() -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(board.runtime.store.connections, "_open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        board.departures("JFK")
+
+    assert not board.runtime._flights
+    assert not board.runtime.gatherings._open
 
 
 def test_a_server_that_is_away_is_told_to_each(make_board: Callable[..., Board], start: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from warmer.runtime.crossing import Crossing
 
@@ -14,7 +15,7 @@ class _Loop(asyncio.SelectorEventLoop):
     calls = 0
     later: Callable[[], object] = staticmethod(lambda: None)
 
-    def call_soon_threadsafe(self, *args: object, **options: object) -> asyncio.Handle:
+    def call_soon_threadsafe(self, *args: Any, **options: Any) -> asyncio.Handle:
         self.calls += 1
         return super().call_soon_threadsafe(*args, **options)
 

@@ -110,4 +110,5 @@ class Gatherings:
 
     def _send_on(self, gathering: Gathering, readers: list[Reader]) -> None:
         for reader in readers:
-            self._join(gathering.query, gathering.entry, gathering.params, reader)
+            if not reader.future.cancelled():
+                self._join(gathering.query, gathering.entry, gathering.params, reader)
