@@ -15,7 +15,7 @@ class _Loop(asyncio.SelectorEventLoop):
     calls = 0
     later: Callable[[], object] = staticmethod(lambda: None)
 
-    def call_soon_threadsafe(self, *args: Any, **options: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(self, *args: Any, **options: Any) -> asyncio.Handle:  # type: ignore[override]
         self.calls += 1
         return super().call_soon_threadsafe(*args, **options)
 
