@@ -118,8 +118,8 @@ def main() -> None:
     shop, client = Warmer("stampede", redis_url=sys.argv[1]), redis.Redis.from_url(sys.argv[1])
 
     def load(load_s: float) -> int:
-        client.incr(COUNTER)
         time.sleep(load_s)
+        client.incr(COUNTER)  # after it: a load of so long is one wait, with no other before it
         return 1
 
     ways: dict[str, Cached | Bare] = {"cached": Cached(shop, load), "bare": Bare(load)}
