@@ -42,6 +42,9 @@ class Record:
 SIZES = {"200 B": 5, "5 KB": 116, "200 KB": 4500}
 
 
+decode = msgspec.msgpack.Decoder(list[Row]).decode
+
+
 def rows(count: int) -> list[Row]:
     """Rows whose MessagePack takes 43 to 45 bytes each."""
     return [Row(n, f"carrier {n % 20:02}", n / 7) for n in range(count)]
