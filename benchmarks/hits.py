@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import msgspec
 import redis
 import redis.asyncio
 
+from benchmarks import kinds, threads
 from benchmarks.others import async_ways, sync_ways
 from benchmarks.rounds import (
     ROUNDS,
@@ -21,13 +19,13 @@ from benchmarks.rounds import (
     ainterleaved,
     calls_for,
     compared,
+    decode,
     encoded,
     interleaved,
     rows,
 )
 from warmer import Query, Warmer
 
-decode = msgspec.msgpack.Decoder(list[Row]).decode
 TARGETS = {"200 B": "<= 0.6", "5 KB": "<= 0.75", "200 KB": "<= 1.0"}
 TASKS = 50
 
@@ -59,7 +57,9 @@ def measure(url: str) -> list[Record]:
             call()
         medians = interleaved(ways, calls_for(count))
         records += compared(f"hit, {size}", medians, {"warmer": TARGETS[size]})
-    records += _threads(partial(cached, SIZES["200 B"], "UA"))
+    records += kinds.measure(shop, client, TARGETS["5 KB"])
+    small = SIZES["200 B"]
+    records += threads.measure(url, partial(cached, small, "UA"), f"bare:{small}:UA")
     shop.close()
     client.close()
     return records
@@ -67,27 +67,6 @@ def measure(url: str) -> list[Record]:
 
 def _bare(client: redis.Redis, count: int) -> list[Row]:
     return decode(client.get(f"bare:{count}:UA"))  # type: ignore[arg-type]  # a sync client gives no awaitable
-
-
-def _threads(call: Callable[[], object], reads: int = 1600) -> list[Record]:
-    """The same number of reads by one thread, and by eight together."""
-
-    def read(times: int) -> None:
-        for _ in range(times):
-            call()
-
-    def by(threads: int) -> float:
-        readers = [threading.Thread(target=read, args=(reads // threads,)) for _ in range(threads)]
-        began = time.perf_counter()
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        return time.perf_counter() - began
-
-    medians = interleaved({"one thread": lambda: by(1), "eight threads": lambda: by(8)}, 1)
-    a_read = {way: us / reads for way, us in medians.items()}
-    return compared("hit, 200 B, by threads", a_read, {"eight threads": "<= 1.0"})
 
 
 def measure_async(url: str) -> list[Record]:

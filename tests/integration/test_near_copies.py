@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytest
@@ -32,11 +32,21 @@ class Row:
 class Picky:
     refusals: ClassVar[int] = 0
     number: int
+    name: str = ""
 
     def __post_init__(self) -> None:
         if Picky.refusals:
             Picky.refusals -= 1
             raise ValueError("not now")
+
+
+@dataclass
+class Marked:
+    number: int
+    made: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        self.made += 1
 
 
 @pytest.fixture
@@ -401,6 +411,19 @@ def test_a_type_that_refuses_what_it_made_before_is_read_anew(flights: Warmer) -
 
         assert read() == [Picky(1)]
         assert Picky.refusals == 0
+
+
+def test_what_is_made_for_a_reader_is_what_decoding_makes(flights: Warmer) -> None:
+    """Code that changes what it is given, where nothing compares it, is given what is stored each time."""
+
+    @flights.cached(ttl=60, near=60, name="rows")
+    def rows(n: int) -> list[Marked]:
+        return [Marked(n)]
+
+    decoded = [one.made for one in rows(1)]
+    keep_near(flights, lambda: rows(1))
+
+    assert [[one.made for one in rows(1)] for _ in range(3)] == [decoded] * 3
 
 
 def test_no_more_is_kept_near_than_the_settings_say(make_board: Make) -> None:

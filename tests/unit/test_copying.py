@@ -31,6 +31,38 @@ class Struct(msgspec.Struct):
     name: str = "x"
 
 
+class MadeOtherwise(type(msgspec.Struct)):  # type: ignore[misc]
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
+class UpperStruct(Struct):
+    def __post_init__(self) -> None:
+        self.name = self.name.upper()
+
+
+class KeywordStruct(msgspec.Struct, kw_only=True):
+    number: int
+    name: str
+
+    def __post_init__(self) -> None:
+        pass
+
+
+class OwnStruct(msgspec.Struct, metaclass=MadeOtherwise):
+    number: int
+    name: str
+
+    def __post_init__(self) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Slotted:
+    number: int
+    name: str
+
+
 class Maybe(TypedDict):
     number: int
     name: NotRequired[str]
@@ -79,6 +111,17 @@ class Own:
         self.number, self.name = number + 1, name
 
 
+class Meter(type):
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
+@dataclass
+class Metered(metaclass=Meter):
+    number: int
+    name: str
+
+
 @dataclass
 class Named:
     number: int
@@ -124,6 +167,13 @@ class Inherits(Row):
         (set[tuple[int, str]], {(1, "a")}),
         (list[int] | None, None),
         (list[int] | None, [1]),
+        (Row, Row(1)),
+        (Upper, Upper(1, "a")),
+        (Row | None, Row(2)),
+        (list[Upper], [Upper(1, "a"), Upper(2, "B")]),
+        (dict[str, list[Upper]], {"a": [Upper(1, "a")]}),
+        (list[UpperStruct], [UpperStruct(1, "a")]),
+        (list[Slotted], [Slotted(1, "a")]),
         (Maybe, {"number": 1}),
         (list[Maybe], [{"number": 1}, {"number": 2, "name": "b"}]),
     ],
@@ -133,17 +183,42 @@ def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed(annotation: Any,
     codec = Codec(annotation, "q")
     assert codec.copied
     for size in (0, LARGE_BYTES):
-        copy = codec.copier_of(size)(value)
+        copy = codec.copier_of(size)(codec.kept(value))
         assert same(copy, value)
         assert not {id(one) for one in changeable(copy)} & {id(one) for one in changeable(value)}
 
 
 @pytest.mark.parametrize(
-    "one", [Alone, Counted, Upper, Own, Named, Watched, Holder, Pair, Root, Extended, Heir, Inherits]
+    "one",
+    [
+        *(Alone, Counted, Own, Named, Watched, Holder, Pair, Root, Extended, Heir, Inherits),
+        *(KeywordStruct, OwnStruct, Metered),
+    ],
 )
-def test_what_does_more_than_hold_its_fields_is_decoded_again(one: Any) -> None:
-    """Code of the type's own runs for every reader, as it does where there are no copies."""
+def test_what_decoding_makes_in_another_way_than_its_class_is_decoded_again(one: Any) -> None:
+    """A constructor of its own, another order of arguments, what can be changed inside: nothing is copied."""
     assert not Codec(list[one], "q").copied
+
+
+@pytest.mark.parametrize("one", [Upper, UpperStruct])
+def test_code_that_runs_when_a_record_is_made_runs_for_each_copy(one: Any) -> None:
+    """What it sets is set anew for every reader, and the value it is copied from must be as it was stored."""
+    codec = Codec(list[one], "q")
+    stored = codec.decode(*codec.encode([one(1, "a")]))
+    raw = msgspec.msgpack.encode(stored)
+    assert codec.copying_runs_code
+    assert codec.is_stored_as(stored, raw)
+    assert not codec.is_stored_as(stored, raw.replace(b"A", b"a"))
+    kept = codec.kept(stored)
+    kept[0] = (2, "b")
+    assert codec.copier_of(0)(kept) == [one(2, "B")]
+
+
+def test_a_value_that_can_not_be_encoded_any_more_is_not_as_it_was_stored() -> None:
+    """Whatever code of the user's has put into it, it is decoded again for each reader."""
+    upper = Upper(1, "a")
+    upper.name = object()  # type: ignore[assignment]
+    assert not Codec(list[Upper], "q").is_stored_as([upper], b"")
 
 
 def test_what_everybody_may_share_needs_no_copier() -> None:

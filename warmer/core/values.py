@@ -19,7 +19,7 @@ from msgspec import msgpack
 
 from warmer.core import models, payload
 from warmer.core.collecting import LARGE_BYTES, Decode, uninterrupted
-from warmer.core.copying import Copier, copier_of
+from warmer.core.copying import Copier, copying_of
 from warmer.core.fitting import fit_for
 from warmer.core.immutability import is_immutable
 from warmer.core.leaves import Misfit
@@ -43,15 +43,16 @@ class Codec:
 
     type_digest: 10 hex digits that change when a field or a type does; the default version.
     immutable: whether decoded values can be shared between readers.
-    copied: whether another can be made of a decoded value without decoding again, see `copier_of`.
+    copied: whether another can be made of a decoded value without decoding again, see `kept`, `copier_of`.
+    copying_runs_code: whether the types' own code runs then: it may only for what `is_stored_as` says yes to.
 
     Raises UnstorableResult for an annotation whose values would not come back as that type.
     """
 
     __slots__ = (
         "_compress_over_bytes",
-        "_copy",
         "_copy_large",
+        "_copying",
         "_decode",
         "_decode_large",
         "_digested",
@@ -62,6 +63,7 @@ class Codec:
         "_ordered",
         "annotation",
         "copied",
+        "copying_runs_code",
         "immutable",
         "type_digest",
         "where",
@@ -81,9 +83,10 @@ class Codec:
         self.where = where
         self.type_digest = type_digest(shape)
         self.immutable = is_immutable(shape)
-        self._copy = None if self.immutable else copier_of(shape)
-        self.copied = self._copy is not None
-        self._copy_large = None if self._copy is None else uninterrupted(self._copy)
+        self._copying = None if self.immutable else copying_of(shape)
+        self.copied = self._copying is not None
+        self.copying_runs_code = self._copying is not None and self._copying.runs_code
+        self._copy_large = None if self._copying is None else uninterrupted(self._copying.make)
         self._compress_over_bytes = compress_over_bytes
         self._limit_bytes = limit_bytes
         self._digested = digested
@@ -147,11 +150,23 @@ class Codec:
         """What decodes so many bytes that `unpack` gave; raises what msgspec and the types' own code do."""
         return self._decode if size_bytes < LARGE_BYTES else self._decode_large
 
+    def is_stored_as(self, value: Any, raw: bytes) -> bool:
+        """Whether a decoded value is encoded as these bytes: the types' own code has left it as it was."""
+        try:
+            return self._encode(value) == raw
+        except Exception:  # noqa: BLE001 - whatever the user's code made of it: it is not that
+            return False
+
+    def kept(self, value: Any) -> Any:
+        """What others are made of instead of a decoded value, where values are `copied`."""
+        assert self._copying is not None
+        return self._copying.keep(value)
+
     def copier_of(self, size_bytes: int) -> Copier:
-        """What makes another value of a decoded one that takes so many bytes, where values are `copied`."""
-        copy = self._copy if size_bytes < LARGE_BYTES else self._copy_large
-        assert copy is not None
-        return copy
+        """What makes a value of what is `kept` of one, and takes so many bytes."""
+        assert self._copying is not None
+        assert self._copy_large is not None
+        return self._copying.make if size_bytes < LARGE_BYTES else self._copy_large
 
     def _corrupt(self, broken: Exception) -> CorruptEntry:
         """For bytes that msgspec refuses, and for what the annotated types' own code raises."""

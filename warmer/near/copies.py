@@ -36,7 +36,7 @@ AFRESH: Any = object()
 class Copy:
     """One entry, as it was read: `value` if readers may share it, else AFRESH, and `make(source)` for each.
 
-    source: what is decoded, or a value that nobody but `make` ever sees, and which it copies.
+    source: what is decoded, or what is kept of a value for `make` alone (see warmer.core.copying).
 
     until, calm_until: by the monotonic clock, in seconds; not served from the one on, and from the other on,
     which is never later, there is more to do than to serve it. times: the fields of its header. front: what

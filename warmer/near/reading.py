@@ -208,15 +208,17 @@ class NearReading(Reading[R]):
 
     def _kept(self, key: bytes, value: Any, blob: bytes, times: Times) -> tuple[Any, Any, Copier, int]:
         """What a copy serves, or what it makes that of and how; and the bytes that this takes."""
-        if self.codec.immutable:
+        codec = self.codec
+        if codec.immutable:
             return value, None, _as_it_is, weigh(value)
-        if self.codec.copied:
-            weight = weigh(value)
-            copy = self.codec.copier_of(weight)
-            return AFRESH, copy(value), copy, weight  # the value itself goes to the reader
-        seal = self.seal_of(key, times[-1])
-        raw = bytes(self.codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
-        return AFRESH, raw, self.codec.decoder_of(len(raw)), len(raw)
+        if not codec.copied or codec.copying_runs_code:
+            seal = self.seal_of(key, times[-1])
+            raw = bytes(codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
+            if not codec.copied or not codec.is_stored_as(value, raw):
+                return AFRESH, raw, codec.decoder_of(len(raw)), len(raw)
+        source = codec.kept(value)  # the value itself goes to the reader
+        weight = weigh(source)
+        return AFRESH, source, codec.copier_of(weight), weight
 
     def _deadlines(self, times: Times, asked_at: float, now_us: float) -> tuple[float, float]:
         """When a copy ends and when its entry is due, by the monotonic clock."""
