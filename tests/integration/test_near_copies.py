@@ -190,8 +190,8 @@ def test_an_old_reply_makes_no_copy_after_the_message(near: Board, make_board: M
     near.runtime.near.drop([near.departures.bind("JFK").key.encode()])
     writer = near if who == "this process" else make_board()
 
-    def late(key: bytes) -> tuple[Found, bytes]:
-        reply = fetch(key)
+    def late(key: bytes, *options: Any) -> tuple[Found, bytes]:
+        reply = fetch(key, *options)
         store.fetch = fetch  # type: ignore[method-assign]
         turn = near.runtime.near._copies.turn(key)
         writer.departures.invalidate("JFK")
