@@ -196,7 +196,8 @@ class Reading(Generic[R]):
         entry, params = runtime.joined(key) or (self.entry(args), self.params(args))
         if miss == "raise":
             raise CacheMiss(self.name, entry.params)
-        return entry, params, Reader(newer_than=missed.newer_than, loads=miss == "load")
+        told = missed.stale is None
+        return entry, params, Reader(newer_than=missed.newer_than, told=told, loads=miss == "load")
 
     def wait_for(self, load: Future[Outcome], missed: Missed, waited_s: float) -> Future[Outcome] | Within:
         """What a reader waits for that has waited so long: only for a while if it can be served stale."""

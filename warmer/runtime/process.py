@@ -93,7 +93,8 @@ class Runtime:
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)
         self.heartbeat, self.naming = Heartbeat(self.store), Naming(self._announce)
-        self.tallies, self.outcomes = Tallies(self.store, self._shard_of), Outcomes(self.store)
+        self.tallies = Tallies(self.store, self._shard_of, settings.tally_interval)
+        self.outcomes = Outcomes(self.store)
         self.near = Near(
             self.store.connections, self.counts, self.tallies,
             settings.near_max_bytes, settings.near_max_entries,
