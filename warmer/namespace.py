@@ -23,6 +23,7 @@ from warmer.errors import (
     UnknownPlan,
     UnknownQuery,
     did_you_mean,
+    hint,
     show,
 )
 from warmer.near.query import NearAsyncQuery, NearQuery
@@ -183,7 +184,7 @@ class Warmer:
                 fn, settings=self.settings, runtime_of=self.runtime, name=name, version=version,
                 depends_on=depends_on, tags=tags, scope=scope, options=options, resources=resources or {},
             )  # fmt: skip
-            return self._register(reading)
+            return self._register(reading, named=name is not None)
 
         return decorate
 
@@ -240,7 +241,7 @@ class Warmer:
         """Drop every entry private to one identity, as in forget(user_id=42); how many went."""
         if len(owner) != 1:
             raise InvalidOption(
-                "forget", "owner", show(owner), "one scope and its value, as in forget(user_id=42)"
+                "forget", "the owner", show(owner), "one scope and its value, as in forget(user_id=42)"
             )
         scope, value = next(iter(owner.items()))
         removed = 0
@@ -256,9 +257,8 @@ class Warmer:
         kinds = [r.keys.types[scope] for r in self._readings.values() if r.dependencies.scope == scope]
         if not kinds:
             scopes = {r.dependencies.scope for r in self._readings.values() if r.dependencies.scope}
-            raise InvalidOption(
-                "forget", "owner", show(scope), f"a scope of a query: {', '.join(sorted(scopes))}"
-            )
+            known = f"a scope of a query ({hint(did_you_mean(scope, scopes), scopes).rstrip('.')})"
+            raise InvalidOption("forget", "the owner", show(scope), known)
         tokens, misfit = set(), None
         for kind in kinds:
             try:
@@ -411,11 +411,12 @@ class Warmer:
         for reading in list(self._readings.values()):
             call(reading)
 
-    def _register(self, reading: Reading[Any]) -> Query[Any, Any]:
+    def _register(self, reading: Reading[Any], *, named: bool) -> Query[Any, Any]:
+        """named: whether its name was said; else one place under two names is a module imported twice."""
         place = _place(reading.fn)
         for known in self._readings.values():
             same_name, same_place = known.name == reading.name, _place(known.fn) == place
-            if same_name != same_place and (same_name or not place.startswith("<")):
+            if same_name != same_place and (same_name or not (named or place.startswith("<"))):
                 if same_place and known.fn is reading.fn:
                     continue  # one function on purpose under two names
                 raise DuplicateQuery(reading.name, _told(known.fn), _told(reading.fn))

@@ -86,10 +86,16 @@ class LoadFailed(ReadError):
 
     def message(self) -> str:
         """Name the entry, the cause and when it is tried again."""
+        cause = f"{self.cause_class}: {self.cause_message}".rstrip(".: ")
+        again = (
+            f"It is not tried again for {self.retry_in_s:.3g} s, nor by those who waited for it; an "
+            "invalidation ends the pause."
+            if self.retry_in_s > 0
+            else "The next read tries again."
+        )
         return (
-            f"loading {self.query}({self.params}) failed: {self.cause_class}: {self.cause_message}. Nothing "
-            f"was stored. It is not tried again for {self.retry_in_s:.3g} s, nor by those who waited for it; "
-            "an invalidation ends the pause. `.fn(...)` runs the function itself."
+            f"loading {self.query}({self.params}) failed: {cause}. Nothing was stored. {again} `.fn(...)` "
+            "runs the function itself."
         )
 
 

@@ -141,9 +141,11 @@ class Runtime:
         try:
             self.resync()
         except (RedisUnreachable, TooManyConnections) as exc:
-            self.incidents.note(
-                "starts_without_redis", "%s; reads load from the database until it is back", exc
-            )
+            if self.store.connections.breaker.open:  # which has told
+                self.counts.add("starts_without_redis")
+            else:
+                text = "%s; reads load from the database until it is back"
+                self.incidents.note("starts_without_redis", text, exc.what())
         self._ticker.start()
 
     def declare(self, dependencies: Dependencies) -> None:
