@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -26,6 +27,7 @@ from warmer.errors import (
     hint,
     show,
 )
+from warmer.errors.notices import WarmerWarning
 from warmer.near.query import NearAsyncQuery, NearQuery
 from warmer.near.reading import NearReading
 from warmer.options import AdaptiveTtl
@@ -89,6 +91,7 @@ class Warmer:
         self._celery: Any = None
         self.outbox = Outbox(self)
         self._tracker: Tracker | None = None
+        self._acted_for: set[str] = set()
         _namespaces.add(self)
         if self.settings.celery is not None:
             _ = self.celery  # an application that is there already gets our tasks as they are declared
@@ -352,11 +355,22 @@ class Warmer:
     @contextlib.contextmanager
     def identity(self, **owner: Any) -> Iterator[None]:
         """Within it, a scoped read for anybody else is refused with IdentityRefused."""
+        for scope in owner.keys() - self._acted_for:
+            self._look_for_slip(scope, owner)
         token = identity.set({**(identity.get() or {}), **owner})
         try:
             yield
         finally:
             identity.reset(token)
+
+    def _look_for_slip(self, scope: str, owner: Mapping[str, Any]) -> None:
+        """Warn, once, of an identity that no query is private to where another is nearly called so."""
+        self._acted_for.add(scope)
+        scopes = {r.dependencies.scope for r in self._readings.values() if r.dependencies.scope}
+        meant = did_you_mean(scope, scopes - owner.keys())
+        if scope not in scopes and meant is not None:
+            text = f"identity({scope}=...) refuses nothing: no query has scope={scope!r}. Write {meant}=...?"
+            warnings.warn(text, WarmerWarning, stacklevel=4)  # past this, the generator and contextlib
 
     # -- the process's part
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, MetaData, String, Table
 
-from warmer import LoadFailed, Warmer, invalidation
+from warmer import LoadFailed, Warmer, WarmerWarning, invalidation
 from warmer.errors import (  # fmt: skip
     DecorationError,
     DuplicateQuery,
@@ -51,6 +52,35 @@ def test_a_call_that_cannot_be_meant_is_not_told_as_a_declaration(
     assert said in str(caught.value)
     assert "Nothing was registered or changed. Correct" in str(caught.value)
     assert "decorated" not in str(caught.value)
+
+
+def test_a_misspelt_identity_is_warned_of_once() -> None:
+    """It would refuse nobody anything, and nobody would notice."""
+
+    def twice() -> None:
+        for _ in range(2):
+            with flights.identity(userid=42):
+                pass
+
+    with pytest.warns(WarmerWarning, match=r"no query has scope='userid'. Write user_id=") as warned:
+        twice()
+
+    assert [(str(one.filename), one.category) for one in warned] == [(__file__, WarmerWarning)]
+
+
+@pytest.mark.parametrize("owner", [{"user_id": 1}, {"tenant": 7}, {"user_id": 1, "userid": 1}])
+def test_an_identity_that_no_slip_explains_is_not_warned_of(owner: dict[str, int]) -> None:
+    """Another application's scope, or one that a query may still have."""
+    named = Warmer("named")
+
+    @named.cached(ttl=60, name="delays", version="1", scope="user_id")
+    def of_user(user_id: int) -> int:
+        return user_id
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with named.identity(**owner):
+            pass
 
 
 def test_a_param_that_is_none_is_told_within_the_sentence() -> None:

@@ -37,9 +37,10 @@ class WaitTimeout(ReadError):
     def message(self) -> str:
         """Name the entry, the time and the options."""
         return (
-            f"{self.query}({self.params}) is being loaded elsewhere and was not ready after "
-            f"{self.waited_s:.3g} s. That load goes on. Raise wait=, lengthen grace= so that a stale value "
-            "bridges it, or keep the entry warm."
+            f"{self.query}({self.params}) was not ready after {self.waited_s:.3g} s: it is being loaded "
+            "elsewhere, or, with miss='wait', no worker has come to it (do a scheduler and a worker run?). A "
+            "load that has begun goes on. Raise wait=, lengthen grace= so that a stale value bridges it, or "
+            "keep the entry warm."
         )
 
 
