@@ -252,7 +252,10 @@ def _scope(query: str, scope: object, params: Params, settings: Settings) -> str
         if scope not in params.types:
             suggestion = did_you_mean(scope, params.types)
             raise InvalidOption(
-                query, "scope", show(scope), f"one of its params. {hint(suggestion, params.types)}"
+                query,
+                "scope",
+                show(scope),
+                f"one of its params ({hint(suggestion, params.types).rstrip('.')})",
             )
         return scope
     if scope is not UNSAID and scope is not PUBLIC:

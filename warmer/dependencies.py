@@ -247,5 +247,5 @@ def _check_param(query: str, types: Mapping[str, ParamType], option: str, name: 
     if name not in types:
         suggestion = did_you_mean(str(name), types)
         raise InvalidOption(
-            query, option, show(name), f"made of params of the query. {hint(suggestion, types)}"
+            query, option, show(name), f"made of params of the query ({hint(suggestion, types).rstrip('.')})"
         )

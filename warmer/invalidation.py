@@ -54,7 +54,10 @@ def invalidate_where(runtime: Runtime, reading: Reading[Any], some: Mapping[str,
     """
     if not some:
         raise InvalidOption(
-            reading.name, "invalidate_where", "no params", "at least one; invalidate_all() drops every entry"
+            f"{reading.name}.invalidate_where",
+            "its params",
+            "none",
+            "one or more; invalidate_all() drops every entry",
         )
     partial = reading.keys.partial(**some)
     places = tuple(sorted((reading.keys.names.index(param), token) for param, token in partial.items()))
@@ -116,7 +119,9 @@ def invalidate_tags(runtime: Runtime, tags: Iterable[str], stale_us: Mapping[str
     """Every entry under one of these tags."""
     given = list(tags)
     if not given or any(not isinstance(tag, str) or not tag for tag in given):
-        raise InvalidOption("invalidate_tags", "tags", show(given), "one or more texts that are not empty")
+        raise InvalidOption(
+            "invalidate_tags", "the tags", show(given), "one or more texts that are not empty"
+        )
     return invalidate_names(runtime, tag_names(given), stale_us)
 
 

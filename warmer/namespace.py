@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -23,8 +24,10 @@ from warmer.errors import (
     UnknownPlan,
     UnknownQuery,
     did_you_mean,
+    hint,
     show,
 )
+from warmer.errors.notices import WarmerWarning
 from warmer.near.query import NearAsyncQuery, NearQuery
 from warmer.near.reading import NearReading
 from warmer.options import AdaptiveTtl
@@ -88,6 +91,7 @@ class Warmer:
         self._celery: Any = None
         self.outbox = Outbox(self)
         self._tracker: Tracker | None = None
+        self._acted_for: set[str] = set()
         _namespaces.add(self)
         if self.settings.celery is not None:
             _ = self.celery  # an application that is there already gets our tasks as they are declared
@@ -183,7 +187,7 @@ class Warmer:
                 fn, settings=self.settings, runtime_of=self.runtime, name=name, version=version,
                 depends_on=depends_on, tags=tags, scope=scope, options=options, resources=resources or {},
             )  # fmt: skip
-            return self._register(reading)
+            return self._register(reading, named=name is not None)
 
         return decorate
 
@@ -240,7 +244,7 @@ class Warmer:
         """Drop every entry private to one identity, as in forget(user_id=42); how many went."""
         if len(owner) != 1:
             raise InvalidOption(
-                "forget", "owner", show(owner), "one scope and its value, as in forget(user_id=42)"
+                "forget", "the owner", show(owner), "one scope and its value, as in forget(user_id=42)"
             )
         scope, value = next(iter(owner.items()))
         removed = 0
@@ -256,9 +260,8 @@ class Warmer:
         kinds = [r.keys.types[scope] for r in self._readings.values() if r.dependencies.scope == scope]
         if not kinds:
             scopes = {r.dependencies.scope for r in self._readings.values() if r.dependencies.scope}
-            raise InvalidOption(
-                "forget", "owner", show(scope), f"a scope of a query: {', '.join(sorted(scopes))}"
-            )
+            known = f"a scope of a query ({hint(did_you_mean(scope, scopes), scopes).rstrip('.')})"
+            raise InvalidOption("forget", "the owner", show(scope), known)
         tokens, misfit = set(), None
         for kind in kinds:
             try:
@@ -352,11 +355,22 @@ class Warmer:
     @contextlib.contextmanager
     def identity(self, **owner: Any) -> Iterator[None]:
         """Within it, a scoped read for anybody else is refused with IdentityRefused."""
+        for scope in owner.keys() - self._acted_for:
+            self._look_for_slip(scope, owner)
         token = identity.set({**(identity.get() or {}), **owner})
         try:
             yield
         finally:
             identity.reset(token)
+
+    def _look_for_slip(self, scope: str, owner: Mapping[str, Any]) -> None:
+        """Warn, once, of an identity that no query is private to where another is nearly called so."""
+        self._acted_for.add(scope)
+        scopes = {r.dependencies.scope for r in self._readings.values() if r.dependencies.scope}
+        meant = did_you_mean(scope, scopes - owner.keys())
+        if scope not in scopes and meant is not None:
+            text = f"identity({scope}=...) refuses nothing: no query has scope={scope!r}. Write {meant}=...?"
+            warnings.warn(text, WarmerWarning, stacklevel=4)  # past this, the generator and contextlib
 
     # -- the process's part
 
@@ -411,11 +425,12 @@ class Warmer:
         for reading in list(self._readings.values()):
             call(reading)
 
-    def _register(self, reading: Reading[Any]) -> Query[Any, Any]:
+    def _register(self, reading: Reading[Any], *, named: bool) -> Query[Any, Any]:
+        """named: whether its name was said; else one place under two names is a module imported twice."""
         place = _place(reading.fn)
         for known in self._readings.values():
             same_name, same_place = known.name == reading.name, _place(known.fn) == place
-            if same_name != same_place and (same_name or not place.startswith("<")):
+            if same_name != same_place and (same_name or not (named or place.startswith("<"))):
                 if same_place and known.fn is reading.fn:
                     continue  # one function on purpose under two names
                 raise DuplicateQuery(reading.name, _told(known.fn), _told(reading.fn))

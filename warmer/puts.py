@@ -86,6 +86,10 @@ class Put:
             self._commit(runtime, Lease(self.entry, self._token, self._stamp))
         runtime.near.drop((self.entry.key.encode(),))
         runtime.counts.add("puts" if self.stored else "puts_overtaken")
+        if not self.stored and self.reading.dependencies.strict:
+            text = "what was put of the strict query %s is not stored: its transaction bars what it changes"
+            name = self.reading.name
+            runtime.incidents.note("puts_barred", text + "; the next read loads it", name, about=name)
 
     def _commit(self, runtime: Runtime, lease: Lease) -> None:
         reading = self.reading

@@ -202,7 +202,8 @@ class Reading(Generic[R]):
     ) -> tuple[EntryKey, Mapping[str, Any], Reader]:
         """What a reader that found nothing of use joins with. Raises CacheMiss."""
         entry, params = self.sought(runtime, key, args, miss)
-        return entry, params, Reader(newer_than=missed.newer_than, loads=miss == "load")
+        told = missed.stale is None
+        return entry, params, Reader(newer_than=missed.newer_than, told=told, loads=miss == "load")
 
     def sought(
         self, runtime: Runtime, key: bytes, args: Args, miss: str

@@ -239,6 +239,7 @@ def test_an_invalidation_shows_at_its_entry(warmer: Session) -> None:
         (["inspect", "double", "n=1,2"], 1, "expected n to be int"),
         (["invalidate"], 2, "QUERY"),
         (["invalidate", "double"], 1, "missing 1 required positional argument: 'n'"),
+        (["invalidate", "double"], 1, "With --all, every entry of the query goes."),
         (["invalidate", "double", "parity=x"], 1, "With --where, all entries with these values go."),
         (["invalidate", "double", "n=[1]", "--where"], 1, "expected n to be int, got: '[1]'"),
         (["invalidate", "double", "--where"], 2, "--where"),

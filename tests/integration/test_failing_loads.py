@@ -53,6 +53,33 @@ def test_the_reader_whose_load_failed_sees_the_cause_itself(board: Board) -> Non
     assert caught.value.retry_in_s > 0
 
 
+def test_a_traceback_that_a_reader_gets_is_not_logged_as_well(
+    board: Board, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has one line; whoever reports the reader's error has the cause in it."""
+    board.fail(1, ValueError("no such airport"))
+
+    with pytest.raises(LoadFailed):
+        board.departures("JFK")
+
+    failed = [record for record in caplog.records if "loading departures(JFK) failed" in record.message]
+    assert [record.exc_info for record in failed] == [None]
+
+
+def test_a_failure_that_nobody_is_told_of_is_logged_with_its_traceback(
+    make_board: Callable[..., Board], warmer_clock: Callable[..., Clock], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is served stale instead sees no error: what went wrong stands in the log alone."""
+    board = make_board(ttl=10, grace=1000, soft_timeout=10)
+    clock = warmer_clock(board.flights)
+    board.departures("JFK")
+    board.fail(2, ValueError("no such airport"))
+    clock.advance(15)
+
+    assert board.departures("JFK") == 1
+    assert "ValueError: no such airport" in caplog.text
+
+
 def test_an_error_that_reaches_readers_pickles(board: Board) -> None:
     """It may cross processes with its fields."""
     board.fail(1, ValueError("no such airport"))

@@ -198,7 +198,7 @@ def test_an_old_reply_makes_no_copy_after_the_message(near: Board, make_board: M
         wait_until(lambda: near.runtime.near._copies.turn(key) != turn, description="the message")
         return reply
 
-    store.fetch = late  # type: ignore[method-assign]
+    store.fetch = late  # type: ignore[method-assign, assignment]
 
     assert near.departures("JFK") == 2
     assert copy_of(near) is None

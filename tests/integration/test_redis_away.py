@@ -217,6 +217,20 @@ def test_a_lease_that_was_granted_in_a_lost_reply_blocks_nobody(server: ValkeySe
     board.close()
 
 
+def test_a_start_without_the_server_is_told_once(
+    server: ValkeyServer, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line says that it is away and what becomes of reads: not two, of the connection and the start."""
+    server.kill()
+    board = Board(namespace, server.url, settings=QUICK)
+
+    assert board.departures("JFK") == 1
+    told = [message for message in caplog.messages if "load from the database" in message]
+    board.close()
+
+    assert len(told) == 1, told
+
+
 def test_who_finds_no_connection_free_goes_around_redis(
     server: ValkeyServer, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -64,7 +64,7 @@ def test_what_agrees_is_a_sample(depot: Depot) -> None:
 
     assert {audit.step() for _ in range(20)} == {"same"}
     assert (audit.report.samples, audit.report.diverging) == (20, 0)
-    assert audit.report.in_words() == "no more than 1.4 in 10^1, from 20 samples, at 95 %"
+    assert audit.report.in_words() == "no more than 1.4 in 10 entries, from 20 samples, at 95 % confidence"
 
 
 def test_what_stays_different_diverges(depot: Depot, caplog: pytest.LogCaptureFixture) -> None:

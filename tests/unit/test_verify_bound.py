@@ -39,12 +39,13 @@ def test_more_of_them_than_samples_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("share", "words"),
     [
-        (0.2, "no more than 2.0 in 10^1"),
-        (0.00997, "no more than 1.0 in 10^2"),
-        (0.0299, "no more than 3.0 in 10^2"),
-        (0.00301, "no more than 3.1 in 10^3"),
-        (0.000999999, "no more than 1.0 in 10^3"),
-        (1.0, "nothing yet: too few samples"),
+        (0.2, "no more than 2.0 in 10 entries"),
+        (0.00997, "no more than 1.0 in 100 entries"),
+        (0.0299, "no more than 3.0 in 100 entries"),
+        (0.00301, "no more than 3.1 in 1,000 entries"),
+        (0.000999999, "no more than 1.0 in 1,000 entries"),
+        (0.00000299, "no more than 3.0 in 1,000,000 entries"),
+        (1.0, "an unknown share of entries: too few samples agree"),
     ],
 )
 def test_words_never_say_more_than_the_samples_carry(share: float, words: str) -> None:

@@ -139,7 +139,8 @@ def _column(what: Any, tables: list[Table], name: str) -> Column[Any]:
         if found is not None:
             return found
     known = {name for table in tables for name in table.c.keys()} | set(attributes)  # noqa: SIM118
-    raise ValueError(f"the value of a column of the table. {hint(did_you_mean(name, known), known)}")
+    meant = hint(did_you_mean(name, known), known).rstrip(".")
+    raise ValueError(f"the value of a column of the table ({meant})")
 
 
 def _match(column: Column[Any], param: str, kind: ParamType) -> Match:

@@ -70,6 +70,8 @@ def _of_query(namespace: Warmer, name: str, params: list[str], *, where: bool, e
     except WrongArguments as exc:
         if some:
             exc.add_note("With --where, all entries with these values go.")
+        elif not params:
+            exc.add_note("With --all, every entry of the query goes.")
         raise
     connected(namespace)
     return one.invalidate()

@@ -151,7 +151,7 @@ class NotACall(CallError):
         return (
             f"{self.query}: expected a list of calls, each a tuple or a mapping of params, got: "
             f"{self.value}. Nothing was "
-            f'queued or read. Write {name}.warm([("UA",)]) for one call, never {name}.warm("UA").'
+            f'queued or read. Write [("UA",)] for the one call {name}("UA"), as in {name}.warm([("UA",)]).'
         )
 
 

@@ -26,7 +26,7 @@ class UnsupportedParam(DecorationError):
             f"key{': ' + self.reason if self.reason else ''}. The query was not registered. Params may be "
             "str, bytes, int, bool, float, None, Decimal, date, datetime, UUID, an Enum, a Literal, and "
             "tuples, frozen dataclasses and unions of these; what a load needs besides (a session, a "
-            f"client) belongs in resources={...}."
+            "client) belongs in resources={...}."
         )
 
 
@@ -79,7 +79,7 @@ class UnstorableResult(DecorationError):
 
 @error
 class InvalidOption(DecorationError):
-    """An option of `cached` or `plan` has a value that can't be meant."""
+    """An option of `cached` or `plan`, or an argument of a call, has a value that can't be meant."""
 
     where: str
     option: str
@@ -90,7 +90,7 @@ class InvalidOption(DecorationError):
         """Name the option, what was given and what is expected."""
         return (
             f"{self.where}: expected {self.option} to be {self.expected}, got: {self.value}. Nothing was "
-            f"registered. Change {self.option} where {self.where} is decorated."
+            f"registered or changed. Correct {self.option} where it is given."
         )
 
 

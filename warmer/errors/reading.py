@@ -37,9 +37,10 @@ class WaitTimeout(ReadError):
     def message(self) -> str:
         """Name the entry, the time and the options."""
         return (
-            f"{self.query}({self.params}) is being loaded elsewhere and was not ready after "
-            f"{self.waited_s:.3g} s. That load goes on. Raise wait=, lengthen grace= so that a stale value "
-            "bridges it, or keep the entry warm."
+            f"{self.query}({self.params}) was not ready after {self.waited_s:.3g} s: it is being loaded "
+            "elsewhere, or, with miss='wait', no worker has come to it (do a scheduler and a worker run?). A "
+            "load that has begun goes on. Raise wait=, lengthen grace= so that a stale value bridges it, or "
+            "keep the entry warm."
         )
 
 
@@ -86,10 +87,16 @@ class LoadFailed(ReadError):
 
     def message(self) -> str:
         """Name the entry, the cause and when it is tried again."""
+        cause = f"{self.cause_class}: {self.cause_message}".rstrip(".: ")
+        again = (
+            f"It is not tried again for {self.retry_in_s:.3g} s, nor by those who waited for it; an "
+            "invalidation ends the pause."
+            if self.retry_in_s > 0
+            else "The next read tries again."
+        )
         return (
-            f"loading {self.query}({self.params}) failed: {self.cause_class}: {self.cause_message}. Nothing "
-            f"was stored. It is not tried again for {self.retry_in_s:.3g} s, nor by those who waited for it; "
-            "an invalidation ends the pause. `.fn(...)` runs the function itself."
+            f"loading {self.query}({self.params}) failed: {cause}. Nothing was stored. {again} `.fn(...)` "
+            "runs the function itself."
         )
 
 

@@ -18,10 +18,14 @@ class RedisUnreachable(ServerError):
     url: str
     cause: str
 
+    def what(self) -> str:
+        """What happened, without what was left unchanged and what to do next."""
+        return f"Redis at {self.url} can't be reached: {self.cause.rstrip('.')}"
+
     def message(self) -> str:
         """Name the address and the cause."""
         return (
-            f"Redis at {self.url} can't be reached: {self.cause.rstrip('.')}. Nothing was changed in it. "
+            f"{self.what()}. Nothing was changed in it. "
             "Start it (`warmer up` has one built in) or correct redis_url (WARMER_REDIS_URL)."
         )
 
@@ -33,10 +37,17 @@ class TooManyConnections(ServerError):
     max_connections: int
     waited_s: float
 
+    def what(self) -> str:
+        """What happened, without what was left unchanged and what to do next."""
+        return (
+            f"all {self.max_connections} connections to Redis (max_connections) were busy for "
+            f"{self.waited_s:.3g} s"
+        )
+
     def message(self) -> str:
         """Name the bound and its setting."""
         return (
-            f"all {self.max_connections} connections to Redis were busy for {self.waited_s:.3g} s. "
+            f"{self.what()}. "
             "Nothing was sent. Raise max_connections (WARMER_MAX_CONNECTIONS), or read from fewer threads."
         )
 
@@ -141,7 +152,7 @@ class InvalidationUnconfirmed(ServerError):
         more = f" and {len(self.names) - 5} more" if len(self.names) > 5 else ""
         shown = ", ".join(self.names[:5]) + more
         return (
-            f"the invalidation of {shown} could not be confirmed: {self.cause}. It may have been "
+            f"the invalidation of {shown} could not be confirmed: {self.cause.rstrip('.')}. It may have been "
             "applied in part; readers may still get older values. Invalidate again once Redis answers: "
             "doing it twice does no harm."
         )

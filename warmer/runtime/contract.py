@@ -102,6 +102,7 @@ class Reader:
     now.
     waits: False for a message or a refresh in the background, which has nobody to answer to.
     batch: the other misses of its `get_many`, until its entry was asked for.
+    told: False for one who is given a stale value instead of a failed load's error.
     loads: False for one who waits for a worker. wait_us: how long the entry had been due (a message's), -1:
     unknown.
     """
@@ -110,6 +111,7 @@ class Reader:
     insist: bool = False
     servable: bool = True
     waits: bool = True
+    told: bool = True
     loads: bool = True
     wait_us: int = -1
     future: Handover[Outcome] = field(default_factory=Handover)

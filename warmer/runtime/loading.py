@@ -233,8 +233,10 @@ class Load:
         # The record is in Redis in the clear, for `warmer status` and the readers of other processes.
         kept = MASKED if self.query.is_private else text
         retry_s = self._record_failure(f"{type(exc).__name__}: {kept}")
-        # Of a private query neither the params nor what its error and traceback may quote of a row.
-        told = None if self.query.is_private or isinstance(exc, StoreError) else exc
+        # Of a private query neither the params nor what its error and traceback may quote of a row. And no
+        # traceback twice: where a reader gets the error, with its cause, it is for the reader to report.
+        hidden = self.query.is_private or isinstance(exc, StoreError) or self._is_raised()
+        told = None if hidden else exc
         self._note("loads_failed", "loading %s failed: %s", self._shown(), type(exc).__name__, exc=told)
         error: BaseException = exc
         if not isinstance(exc, StoreError):
@@ -242,6 +244,10 @@ class Load:
             error = LoadFailed(self.query.name, entry.params, type(exc).__name__, text, retry_s)
             error.__cause__ = exc
         return Outcome("failed", error=error)
+
+    def _is_raised(self) -> bool:
+        """Whether somebody still waits who is given the error itself."""
+        return any(one.waits and one.told and not one.future.done() for one in self.readers)
 
     def _record_failure(self, cause: str) -> float:
         if self.lease is None:

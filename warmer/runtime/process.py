@@ -98,7 +98,8 @@ class Runtime:
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)
         self.heartbeat, self.naming = Heartbeat(self.store), Naming(self._announce)
-        self.tallies, self.outcomes = Tallies(self.store, self._shard_of), Outcomes(self.store)
+        self.tallies = Tallies(self.store, self._shard_of, settings.tally_interval)
+        self.outcomes = Outcomes(self.store)
         self.near = Near(
             self.store.connections, self.counts, self.tallies,
             settings.near_max_bytes, settings.near_max_entries,
@@ -147,9 +148,11 @@ class Runtime:
         try:
             self.resync()
         except (RedisUnreachable, TooManyConnections) as exc:
-            self.incidents.note(
-                "starts_without_redis", "%s; reads load from the database until it is back", exc
-            )
+            if self.store.connections.breaker.open:  # which has told
+                self.counts.add("starts_without_redis")
+            else:
+                text = "%s; reads load from the database until it is back"
+                self.incidents.note("starts_without_redis", text, exc.what())
         self._ticker.start()
 
     def declare(self, dependencies: Dependencies) -> None:

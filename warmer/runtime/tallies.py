@@ -16,8 +16,9 @@ class Tallies:
     feel.
     """
 
-    def __init__(self, store: Store, shard_of: Callable[[bytes], int]) -> None:
+    def __init__(self, store: Store, shard_of: Callable[[bytes], int], interval_s: float) -> None:
         self._store = store
+        self._least_us = round(interval_s * 1e6)
         self._shard_of = shard_of
         self.counts: dict[bytes, int] = {}
         self.options: dict[bytes, Options] = {}
@@ -39,7 +40,8 @@ class Tallies:
         # In this order: a key that is found in the new counts has its options among the new ones.
         self.options, self.counts = {}, {}
         now = time.monotonic()
-        span_us, self._since = max(1, round((now - self._since) * 1e6)), now
+        # One that ends 10 ms after its first read has not read 100 times a second: before, it read nothing.
+        span_us, self._since = max(self._least_us, round((now - self._since) * 1e6)), now
         by_shard: dict[int, list[Tally]] = {}
         # Copied in one step: a reader that got hold of these counts before the swap may still add to them.
         for key, reads in list(counts.items()):

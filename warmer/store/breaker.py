@@ -63,7 +63,8 @@ class Breaker:
         """What who comes while it is open is told, each by an error of its own."""
         if self._cause is None:
             return RedisUnreachable("the server", "it did not answer a moment ago")
-        return RedisUnreachable(self._cause.url, f"a moment ago, {self._cause.cause}; it is being probed")
+        cause = self._cause.cause.rstrip(".")
+        return RedisUnreachable(self._cause.url, f"a moment ago, {cause}; it is being probed")
 
     def stop(self) -> None:
         """End the probe, for the end of the process."""

@@ -346,7 +346,7 @@ class Store:
                 return action()
             except (RedisUnreachable, TooManyConnections) as exc:
                 if time.monotonic() >= deadline:
-                    raise InvalidationUnconfirmed(tuple(names), str(exc)) from exc
+                    raise InvalidationUnconfirmed(tuple(names), exc.what()) from exc
                 time.sleep(0.02)
 
     def indexed(self, shard: int, query: str) -> Iterator[list[str]]:

@@ -233,9 +233,8 @@ def _heat(store: Store, keys: ShardKeys, member: str, now: float) -> str:
     if heat is None:
         return "not read lately"
     kept = f"{'' if heat.admitted else 'not '}admitted to being kept warm"
-    return (
-        f"{heat.reads_per_second:.2g} a second, the last {(now - heat.last_read_us) / 1e6:.0f} s ago; {kept}"
-    )
+    ago_s = (now - heat.last_read_us) / 1e6
+    return f"{heat.reads_per_second:.2g} a second when last read, {ago_s:.0f} s ago; {kept}"
 
 
 def _learned(record: bytes | None, rule: Adaptive | None) -> str:

@@ -69,7 +69,8 @@ class Report:
 
     def in_words(self) -> str:
         """The consistency that these samples carry, and no more."""
-        return f"{in_words(self.share)}, from {self.samples} samples, at 95 %"
+        samples = "1 sample" if self.samples == 1 else f"{self.samples} samples"
+        return f"{in_words(self.share)}, from {samples}, at 95 % confidence"
 
 
 @dataclass(order=True, slots=True)

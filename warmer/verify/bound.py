@@ -30,14 +30,14 @@ def most_diverging(divergences: int, samples: int, confidence: float = CONFIDENC
 
 
 def in_words(share: float) -> str:
-    """`no more than 3.0 in 10^4`, rounded up, so that it never says more than the samples carry."""
+    """`no more than 3.0 in 10,000 entries`, rounded up, so that it never says more than the samples carry."""
     if share >= 1:
-        return "nothing yet: too few samples"
+        return "an unknown share of entries: too few samples agree"
     exponent = max(1, math.ceil(-math.log10(share)))
     tenths = math.ceil(share * 10 ** (exponent + 1) - 1e-9)
     if tenths >= 100 and exponent > 1:
         exponent, tenths = exponent - 1, math.ceil(tenths / 10)
-    return f"no more than {tenths / 10:.1f} in 10^{exponent}"
+    return f"no more than {tenths / 10:.1f} in {10**exponent:,} entries"
 
 
 def _at_most(k: int, n: int, p: float) -> float:
