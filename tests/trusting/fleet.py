@@ -55,6 +55,23 @@ class Fleet:
         shutil.copy(snapshot, self.server.data_dir / "dump.rdb")
         self.server.start()
 
+    def copied(self, copy: ValkeyServer) -> None:
+        """Wait until a replica has all that the server has."""
+        with self.client(copy) as behind, self.client() as client:
+            wait_until(
+                lambda: (
+                    behind.info("replication").get("master_link_status") == "up"
+                    and client.info("replication")["master_repl_offset"]
+                    == behind.info("replication")["slave_repl_offset"]
+                ),
+                description="a replica in step",
+            )
+
+    def promote(self, server: ValkeyServer) -> None:
+        """Make a primary of a replica; whoever is at the old one is answered there as ever."""
+        with self.client(server) as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
     def trust(self, server: ValkeyServer | None = None) -> str:
         """What was decided in this life of the server; "" if nothing was."""
         with self.client(server) as client:

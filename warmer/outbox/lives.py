@@ -66,14 +66,16 @@ class Lives:
 
         "" is a life that all data has.
         """
+        unmarked = and_(outbox.c.life.is_(None), outbox.c.applied_at.is_not(None))
+        return or_(unmarked, self.behind(self.settled))
+
+    def behind(self, settled: Mapping[str, int]) -> ColumnElement[bool]:
+        """The rows that are marked with other lives, and later there than these stamps, as such ranges."""
         life, stamp = outbox.c.life, outbox.c.stamp
-        known = sorted({"", self.current, *self.settled})
+        known = sorted({"", self.current, *settled})
         between = [and_(life > low, life < high) for low, high in pairwise(known)]
-        later = [
-            and_(life == one, stamp > self.settled[one]) for one in known if one not in ("", self.current)
-        ]
-        unmarked = and_(life.is_(None), outbox.c.applied_at.is_not(None))
-        return or_(unmarked, *between, life > known[-1], *later)
+        later = [and_(life == one, stamp > settled[one]) for one in known if one not in ("", self.current)]
+        return or_(*between, life > known[-1], *later)
 
 
 __all__ = ["Lives"]

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from warmer.outbox import rows
 from warmer.outbox.databases import Database
+from warmer.outbox.elsewhere import Elsewhere
 from warmer.outbox.settling import settle
 from warmer.outbox.trust import Trust
 from warmer.strict.resolving import Resolver
@@ -46,7 +47,8 @@ class Relay:
         self._prune_at = 0.0
         self._resolver = Resolver(namespace, self._hold_s)
         through = namespace.settings.invalidate_through == "outbox"
-        self._trust = Trust(namespace) if through else None
+        #: What is marked with another life of the server: trust looks for it in its own way.
+        self._marked: Trust | Elsewhere = Trust(namespace) if through else Elsewhere(namespace)
 
     def step(self) -> int:
         """Apply what is pending in every database that is known; how many rows that were.
@@ -62,12 +64,14 @@ class Relay:
                 applied += done
                 if not full:
                     break
-            if time.monotonic() >= self._prune_at:
-                database.run(self._prune)
-        if time.monotonic() >= self._prune_at:
+        applied += self._marked.step()
+        if time.monotonic() >= self._prune_at:  # when nothing is left that is marked with another life
+            for database in self._namespace.outbox.databases():
+                if database.reachable:
+                    database.run(self._prune)
             self._prune_at = time.monotonic() + PRUNE_EVERY_S
         self._resolver.step()
-        return applied + (self._trust.step() if self._trust is not None else 0)
+        return applied
 
     def _look(self, database: Database, connection: Connection) -> tuple[int, bool]:
         """Apply one batch; how many rows, and whether there may be more at once."""

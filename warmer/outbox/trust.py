@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from warmer.core.keyspace import keyspace
 from warmer.outbox import horizon, rows, through
+from warmer.outbox.elsewhere import Elsewhere, present
 from warmer.outbox.lives import Lives
 from warmer.outbox.settling import settle
 
@@ -58,6 +59,7 @@ class Trust:
         self._namespace = namespace
         self._pass: _Pass | None = None
         self._warned = False
+        self._elsewhere = Elsewhere(namespace)
 
     def step(self) -> int:
         """A bounded part of what is to be done; how many rows were applied.
@@ -73,10 +75,10 @@ class Trust:
         database, store = found[0], self._namespace.runtime().store
         token = database.run(partial(through.begin, namespace=self._namespace.namespace))
         through.tell(store, token)
-        lives = self._look()
+        lives = present(store)
         if lives.trust:
             self._pass = None
-            return self._apply_elsewhere(database, lives)
+            return self._elsewhere.apply(database, lives, lives.lacks())
         if self._pass is None or self._pass.life != lives.current:
             self._pass = _Pass(lives.current)
         why = self._doubt(database, lives, token, self._pass)
@@ -84,18 +86,6 @@ class Trust:
             self._decide(lives, f"denied: {why}")
             return 0
         return self._go_on(database, lives, self._pass)
-
-    def _look(self) -> Lives:
-        """The lives of the server, the present one among them. Raises ServerError."""
-        store = self._namespace.runtime().store
-        key = keyspace(store.namespace, 0).life
-        while True:
-            with store.scripts.seeing() as seen:
-                flat = store.command("HGETALL", key)
-            lives = Lives.read(dict(zip(flat[::2], flat[1::2], strict=True)))
-            if {lives.current.encode()} == seen:
-                return lives
-            settle(store, ())  # the first script of a life records it
 
     def _doubt(self, database: Database, lives: Lives, token: str, way: _Pass) -> str:
         """Why the entries of the life before can't be trusted; "" if nothing speaks against it so far."""
@@ -139,13 +129,10 @@ class Trust:
     def _read(self, database: Database, look: partial[Sequence[rows.Row]]) -> Sequence[rows.Row]:
         return database.run(lambda connection: look(connection, self._namespace.namespace))
 
-    def _apply(
-        self, database: Database, lives: Lives, found: Sequence[rows.Row], way: _Pass | None = None
-    ) -> bool:
+    def _apply(self, database: Database, lives: Lives, found: Sequence[rows.Row], way: _Pass) -> bool:
         """Apply these in the present life, and mark them so; whether it still was that one."""
         changes, ids = rows.merged(found)
-        if way is not None:
-            way.unreadable += len(found) - len(ids)
+        way.unreadable += len(found) - len(ids)
         if not ids:
             return True
         applying = self._namespace.outbox.applying(changes)
@@ -156,17 +143,6 @@ class Trust:
         database.run(partial(rows.mark, ids=ids, settled=settled, again=True))
         self._namespace.runtime().counts.add("outbox_rows_replayed", len(ids))
         return True
-
-    def _apply_elsewhere(self, database: Database, lives: Lives) -> int:
-        """What was applied, and marked, in a life that was over: its writer was paused, or cut off."""
-        applied, until_s = 0, time.monotonic() + STEP_S
-        while True:
-            found = self._read(database, partial(rows.elsewhere, lacks=lives.lacks(), most=BATCH))
-            if not found or not self._apply(database, lives, found):
-                return applied
-            applied += len(found)
-            if len(found) < BATCH or time.monotonic() >= until_s:
-                return applied
 
     def _finished(self) -> bool:
         """Whether every invalidation is, that was begun before all had to go through the outbox."""
