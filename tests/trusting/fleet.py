@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, select, update
 
 from tests.tracked import CALLS, Flight, Tracked, tracked
 from warmer.core.keyspace import keyspace
+from warmer.errors import RedisUnreachable
 from warmer.outbox.relay import Relay
 from warmer.outbox.schema import outbox
 from warmer.outbox.settling import settle
@@ -82,7 +84,13 @@ class Fleet:
     def decide(self, made: Tracked, relay: Relay | None = None, server: ValkeyServer | None = None) -> str:
         """Relay until it is decided."""
         at_it = relay or Relay(made.flights)
-        wait_until(lambda: (at_it.step(), self.trust(server))[1] != "", description="a decision")
+
+        def decided() -> bool:
+            with contextlib.suppress(RedisUnreachable):  # its breaker may be open since the server was away
+                at_it.step()
+            return self.trust(server) != ""
+
+        wait_until(decided, description="a decision")
         return self.trust(server)
 
     def marked(self) -> None:

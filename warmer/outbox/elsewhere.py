@@ -54,6 +54,19 @@ def present(store: Store) -> Lives:
         settle(store, ())  # the first script of a life records it
 
 
+def age_of(store: Store, lives: Lives) -> float | None:
+    """Seconds since the present life began in any shard, by the server's clock; None if it is over.
+
+    A stamp in place of the time: they are not set back where a clock is. Raises ServerError.
+    """
+    now = settle(store, ())
+    if now is None or now.life != lives.current:
+        return None
+    keys = [keyspace(store.namespace, shard).life for shard in range(store.settings.shards)]
+    told = store.scripts.run_all([Call("", b"", ["HGET", key, f"was:{lives.current}"]) for key in keys])
+    return (now.stamp - min(int(at) for at in told if at is not None)) / 1_000_000
+
+
 @dataclass(slots=True)
 class _Present:
     """What is known of one life. lacks: rows marked with others, and not before it began, by database."""
@@ -68,6 +81,8 @@ class Elsewhere:
     def __init__(self, namespace: Warmer) -> None:
         self._namespace = namespace
         self._present: _Present | None = None
+        #: Whether the last step has left no such row.
+        self.done = False
 
     def step(self) -> int:
         """Apply what the present life lacks; how many rows that were. In the usual case one query a database.
@@ -75,6 +90,7 @@ class Elsewhere:
         Raises DatabaseUnreachable, OutboxMissing, OutboxOutdated, ServerError.
         """
         databases = [one for one in self._namespace.outbox.databases() if one.reachable]
+        self.done = not databases
         if not databases:
             return 0
         store, applied = self._namespace.runtime().store, 0
@@ -89,6 +105,7 @@ class Elsewhere:
                     return applied
                 known.lacks[database] = lacks
             applied += self.apply(database, known.lives, known.lacks[database])
+        self.done = self._present is not None
         return applied
 
     def apply(self, database: Database, lives: Lives, lacks: ColumnElement[bool]) -> int:
@@ -124,7 +141,7 @@ class Elsewhere:
         """
         name = self._namespace.namespace
         at = database.run(rows.clock)  # before the server is asked how long ago that was: a bound
-        age_s = self._age_s(lives)
+        age_s = age_of(self._namespace.runtime().store, lives)
         if age_s is None:
             return None
         began_at: datetime = at - timedelta(seconds=age_s + age_s / DRIFT + SET_BY_S)
@@ -133,18 +150,5 @@ class Elsewhere:
         )
         return lives.behind({one: max(stamp, lives.settled.get(one, -1)) for one, stamp in told.items()})
 
-    def _age_s(self, lives: Lives) -> float | None:
-        """How long ago the present life began in any shard, by the server's clock; None if it is over.
 
-        A stamp in place of the time: they are not set back where a clock is.
-        """
-        store = self._namespace.runtime().store
-        now = settle(store, ())
-        if now is None or now.life != lives.current:
-            return None
-        keys = [keyspace(store.namespace, shard).life for shard in range(store.settings.shards)]
-        told = store.scripts.run_all([Call("", b"", ["HGET", key, f"was:{lives.current}"]) for key in keys])
-        return (now.stamp - min(int(at) for at in told if at is not None)) / 1_000_000
-
-
-__all__ = ["Elsewhere", "present"]
+__all__ = ["DRIFT", "SET_BY_S", "Elsewhere", "age_of", "present"]

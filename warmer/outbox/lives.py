@@ -17,13 +17,15 @@ from sqlalchemy import ColumnElement, and_, or_
 from warmer.outbox.schema import outbox
 
 _SETTLED: Final = "settled:"
+_WAS: Final = "was:"
 
 
 @dataclass(frozen=True, slots=True)
 class Lives:
     """The hash root..'life' of shard 0, read.
 
-    settled: the last stamp of settle.lua by life. earlier: the life whose data this one began with; "": it
+    settled: the last stamp of settle.lua by life. past: the lives that are remembered, the present one among
+    them: all but those before the latest 64. earlier: the life whose data this one began with; "": it
     had none. through: what that data said of where invalidations go. forward: whether the server's clock has
     not been behind that data's.
     """
@@ -34,6 +36,7 @@ class Lives:
     through: str
     forward: bool
     trust: str
+    past: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> Self:
@@ -55,6 +58,7 @@ class Lives:
             "" if through == "-" else through,
             int(now) >= int(seq),
             trust if life == current else "",
+            frozenset(name.removeprefix(_WAS) for name in plain if name.startswith(_WAS)),
         )
 
     def has(self, life: str, stamp: int) -> bool:

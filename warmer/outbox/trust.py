@@ -59,6 +59,8 @@ class Trust:
         self._namespace = namespace
         self._pass: _Pass | None = None
         self._warned = False
+        #: Whether the last step has left no row that is marked, and lacking, in the present life.
+        self.done = False
         self._elsewhere = Elsewhere(namespace)
 
     def step(self) -> int:
@@ -67,10 +69,11 @@ class Trust:
         Raises DatabaseUnreachable, OutboxMissing, OutboxOutdated, NotOneOutbox, ServerError.
         """
         found = self._namespace.outbox.databases()
+        self.done = False
         if len(found) != 1 or not found[0].reachable:
             if not self._warned:
                 log.warning("no entry outlives a restart of Redis: that needs one database with an outbox")
-            self._warned = True
+            self._warned = self.done = True
             return 0
         database, store = found[0], self._namespace.runtime().store
         token = database.run(partial(through.begin, namespace=self._namespace.namespace))
@@ -78,7 +81,9 @@ class Trust:
         lives = present(store)
         if lives.trust:
             self._pass = None
-            return self._elsewhere.apply(database, lives, lives.lacks())
+            applied = self._elsewhere.apply(database, lives, lives.lacks())
+            self.done = True
+            return applied
         if self._pass is None or self._pass.life != lives.current:
             self._pass = _Pass(lives.current)
         why = self._doubt(database, lives, token, self._pass)
@@ -100,9 +105,9 @@ class Trust:
             return f"{way.unreadable} rows of the outbox can't be read by this release"
         if b"cluster_enabled:1" in store.command("INFO", "cluster"):
             return "on a cluster, each node has data of its own"
-        if any(
-            not lives.has(*taken) for taken in database.run(partial(horizon.read, namespace=name)).items()
-        ):
+        base = database.run(partial(horizon.base, namespace=name))
+        taken = database.run(partial(horizon.read, namespace=name))
+        if (base and base not in lives.past) or not all(lives.has(*one) for one in taken.items()):
             return "its data is older than the replay window"
         return ""
 
