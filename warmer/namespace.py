@@ -386,6 +386,7 @@ class Warmer:
                     runtime.declare(reading.dependencies)
                 runtime.strict.on_trouble = self.outbox.attend_to_strict
                 runtime.outcomes.tracks = self.tracks
+                runtime.on_new_life = self.outbox.look_elsewhere
                 if self.settings.invalidate_through == "outbox":
                     runtime.through = self.outbox.invalidate
                 runtime.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, select, update
 
 from tests.tracked import CALLS, Flight, Tracked, tracked
 from warmer.core.keyspace import keyspace
+from warmer.errors import RedisUnreachable
 from warmer.outbox.relay import Relay
 from warmer.outbox.schema import outbox
 from warmer.outbox.settling import settle
@@ -55,6 +57,23 @@ class Fleet:
         shutil.copy(snapshot, self.server.data_dir / "dump.rdb")
         self.server.start()
 
+    def copied(self, copy: ValkeyServer) -> None:
+        """Wait until a replica has all that the server has."""
+        with self.client(copy) as behind, self.client() as client:
+            wait_until(
+                lambda: (
+                    behind.info("replication").get("master_link_status") == "up"
+                    and client.info("replication")["master_repl_offset"]
+                    == behind.info("replication")["slave_repl_offset"]
+                ),
+                description="a replica in step",
+            )
+
+    def promote(self, server: ValkeyServer) -> None:
+        """Make a primary of a replica; whoever is at the old one is answered there as ever."""
+        with self.client(server) as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
     def trust(self, server: ValkeyServer | None = None) -> str:
         """What was decided in this life of the server; "" if nothing was."""
         with self.client(server) as client:
@@ -65,7 +84,13 @@ class Fleet:
     def decide(self, made: Tracked, relay: Relay | None = None, server: ValkeyServer | None = None) -> str:
         """Relay until it is decided."""
         at_it = relay or Relay(made.flights)
-        wait_until(lambda: (at_it.step(), self.trust(server))[1] != "", description="a decision")
+
+        def decided() -> bool:
+            with contextlib.suppress(RedisUnreachable):  # its breaker may be open since the server was away
+                at_it.step()
+            return self.trust(server) != ""
+
+        wait_until(decided, description="a decision")
         return self.trust(server)
 
     def marked(self) -> None:

@@ -28,6 +28,7 @@ TYPED = {
         "HEXISTS",
         "HINCRBY",
         "HSCAN",
+        "HGETALL",
         "HKEYS",
         "HRANDFIELD",
         "HSETNX",

@@ -32,6 +32,18 @@ if current_life ~= life then
                 redis.call('HGET', root .. 'life', 'through') or '-'}
   redis.call('HSET', root .. 'life', 'current', life, 'since', text(next_stamp()), 'was:' .. life, text(now),
              'from:' .. life, table.concat(from, ' '))
+  if current_life then redis.call('HDEL', root .. 'life', 'from:' .. current_life) end  -- asked of the present one only
+  -- Lives are forgotten but for the present one and the 64 latest before it. Who knows a forgotten one would have had a
+  -- connection open over as many promotions; rows of the outbox that are marked with it are applied once more.
+  local told, past = redis.call('HGETALL', root .. 'life'), {}
+  for i = 1, #told, 2 do
+    local one = string.match(told[i], '^was:(.*)')
+    if one and one ~= life and one ~= current_life then past[#past + 1] = {tonumber(told[i + 1]), one} end
+  end
+  table.sort(past, function(a, b) return a[1] > b[1] end)
+  for i = 64, #past do
+    redis.call('HDEL', root .. 'life', 'was:' .. past[i][2], 'from:' .. past[i][2], 'settled:' .. past[i][2])
+  end
 end
 
 -- The stamp with which the record of this life was made here. FLUSHALL ends no life; but then it is made anew.

@@ -1,6 +1,11 @@
 """How far back the outbox is whole: the newest stamp, in each life of the server, of rows that were taken.
 
 Data of that life with an older stamp lacks something that nobody can apply again.
+
+That would have to be remembered of every life that there has been. So once a life has lasted for longer than
+rows are kept, it becomes the *base*: what was taken of other lives is forgotten, and data must have come
+through that life. What it began with lacked nothing that is of use: rows were applied in it that it had not.
+Data from before it is older than rows are kept.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from warmer.outbox.schema import facts, note_fact
 _OURS: Final[dict[str, Any]] = {"warmer_ours": True}
 #: In place of a stamp that nobody knows: later than all.
 _NEVER: Final = 2**62
+_BASE: Final = "base"
 #: In place of the life of rows that were marked by an earlier release.
 UNKNOWN: Final = "?"
 
@@ -55,10 +61,29 @@ def read(connection: Connection, namespace: str) -> Mapping[str, int]:
     return {name.removeprefix(prefix): int(value) for name, value in rows}
 
 
+def rest_on(connection: Connection, namespace: str, life: str) -> None:
+    """This life is the base: all that was taken was applied in it, or before, or was of no use to it."""
+    others = [one for one in read(connection, namespace) if one not in (life, UNKNOWN)]
+    if not others:
+        return
+    name = f"{_BASE}:{namespace}"
+    note_fact(connection, name, life)
+    moved = update(facts).where(facts.c.name == name).values(value=life)
+    connection.execute(moved, execution_options=_OURS)
+    gone = delete(facts).where(facts.c.name.in_([_fact(namespace, one) for one in others]))
+    connection.execute(gone, execution_options=_OURS)
+
+
+def base(connection: Connection, namespace: str) -> str:
+    """The life that data must have come through; "": there is none."""
+    found = select(facts.c.value).where(facts.c.name == f"{_BASE}:{namespace}")
+    return connection.execute(found, execution_options=_OURS).scalar_one_or_none() or ""
+
+
 def forget_unknown(connection: Connection, namespace: str) -> None:
     """What was taken before is in the data that anybody will ask about."""
     gone = delete(facts).where(facts.c.name == _fact(namespace, UNKNOWN))
     connection.execute(gone, execution_options=_OURS)
 
 
-__all__ = ["UNKNOWN", "forget_unknown", "move", "read"]
+__all__ = ["UNKNOWN", "base", "forget_unknown", "move", "read", "rest_on"]

@@ -17,13 +17,15 @@ from sqlalchemy import ColumnElement, and_, or_
 from warmer.outbox.schema import outbox
 
 _SETTLED: Final = "settled:"
+_WAS: Final = "was:"
 
 
 @dataclass(frozen=True, slots=True)
 class Lives:
     """The hash root..'life' of shard 0, read.
 
-    settled: the last stamp of settle.lua by life. earlier: the life whose data this one began with; "": it
+    settled: the last stamp of settle.lua by life. past: the lives that are remembered, the present one among
+    them: all but those before the latest 64. earlier: the life whose data this one began with; "": it
     had none. through: what that data said of where invalidations go. forward: whether the server's clock has
     not been behind that data's.
     """
@@ -34,6 +36,7 @@ class Lives:
     through: str
     forward: bool
     trust: str
+    past: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> Self:
@@ -55,6 +58,7 @@ class Lives:
             "" if through == "-" else through,
             int(now) >= int(seq),
             trust if life == current else "",
+            frozenset(name.removeprefix(_WAS) for name in plain if name.startswith(_WAS)),
         )
 
     def has(self, life: str, stamp: int) -> bool:
@@ -66,14 +70,16 @@ class Lives:
 
         "" is a life that all data has.
         """
+        unmarked = and_(outbox.c.life.is_(None), outbox.c.applied_at.is_not(None))
+        return or_(unmarked, self.behind(self.settled))
+
+    def behind(self, settled: Mapping[str, int]) -> ColumnElement[bool]:
+        """The rows that are marked with other lives, and later there than these stamps, as such ranges."""
         life, stamp = outbox.c.life, outbox.c.stamp
-        known = sorted({"", self.current, *self.settled})
+        known = sorted({"", self.current, *settled})
         between = [and_(life > low, life < high) for low, high in pairwise(known)]
-        later = [
-            and_(life == one, stamp > self.settled[one]) for one in known if one not in ("", self.current)
-        ]
-        unmarked = and_(life.is_(None), outbox.c.applied_at.is_not(None))
-        return or_(unmarked, *between, life > known[-1], *later)
+        later = [and_(life == one, stamp > settled[one]) for one in known if one not in ("", self.current)]
+        return or_(*between, life > known[-1], *later)
 
 
 __all__ = ["Lives"]

@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ log = logging.getLogger("warmer")
 
 #: Applied rows wait so long to be marked, and so long again after a failure.
 MARK_EVERY_S, RETRY_S = 0.2, 1.0
+#: Within this, processes leave a primary that others have left (they look every 3 s), and mark what they did.
+LEFT_WITHIN_S = 6.0
 #: What can't be marked is not remembered for ever: the relay will find it.
 MOST_WAITING = 10_000
 
@@ -48,6 +51,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: dict[Database, list[tuple[int, frozenset[bytes]]]] = {}
         self._left = self._strict_left = False
+        self._look_until = 0.0
         self._barriers: set[str] = set()  # tokens of those that transactions here have left up
         if self._named is not None:
             self._named.forget_connections()
@@ -193,6 +197,18 @@ class Outbox:
             self._strict_left = True
             self._start()
 
+    def look_elsewhere(self) -> None:
+        """The server's life has changed: for some seconds, look for rows that are marked with another.
+
+        For as long as others may apply theirs to a primary that they have not left yet. A scheduler's relay
+        looks all the time.
+        """
+        if self.databases():
+            settings = self._namespace.settings
+            late_s = 2 * settings.command_timeout + settings.invalidate_timeout
+            self._look_until = time.monotonic() + LEFT_WITHIN_S + late_s
+            self._start()
+
     def _count(self, event: str) -> None:
         try:
             self._namespace.runtime().counts.add(event)
@@ -261,6 +277,7 @@ class Outbox:
     def _keep(self, stop: threading.Event) -> None:
         """Mark what is applied, and apply what was left, as long as the process lives."""
         relay: Callable[[], int] | None = None
+        look: Callable[[], int] | None = None
         resolve: Callable[[], bool] | None = None
         while not stop.is_set():
             self._wake.wait()
@@ -271,6 +288,10 @@ class Outbox:
             if self._left:
                 relay = relay or self._relay()
                 worked = self._retry(relay) and worked
+            if time.monotonic() < self._look_until:
+                look = look or self._elsewhere()
+                self._look(look)
+                worked = False  # and again
             if self._strict_left:
                 resolve = resolve or self._resolver()
                 worked = self._resolve(resolve) and worked
@@ -288,6 +309,12 @@ class Outbox:
             return False
         return True
 
+    def _look(self, look: Callable[[], int]) -> None:
+        try:
+            look()
+        except Exception as exc:  # noqa: BLE001 - it is tried again, and a relay looks, too
+            log.debug("what was applied in another life of the server can't be had yet: %s", exc)
+
     def _resolve(self, resolve: Callable[[], bool]) -> bool:
         self._strict_left = False
         try:
@@ -303,6 +330,11 @@ class Outbox:
 
         hold_s = self._namespace.settings.invalidate_timeout + LEFT_S
         return Resolver(self._namespace, hold_s, self._barriers).step
+
+    def _elsewhere(self) -> Callable[[], int]:
+        from warmer.outbox.elsewhere import Elsewhere
+
+        return Elsewhere(self._namespace).step
 
     def _relay(self) -> Callable[[], int]:
         from warmer.outbox.relay import Relay

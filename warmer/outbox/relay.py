@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from warmer.outbox import rows
+from warmer.outbox import horizon, rows
 from warmer.outbox.databases import Database
+from warmer.outbox.elsewhere import DRIFT, SET_BY_S, Elsewhere, age_of, present
 from warmer.outbox.settling import settle
 from warmer.outbox.trust import Trust
 from warmer.strict.resolving import Resolver
@@ -46,7 +47,8 @@ class Relay:
         self._prune_at = 0.0
         self._resolver = Resolver(namespace, self._hold_s)
         through = namespace.settings.invalidate_through == "outbox"
-        self._trust = Trust(namespace) if through else None
+        #: What is marked with another life of the server: trust looks for it in its own way.
+        self._marked: Trust | Elsewhere = Trust(namespace) if through else Elsewhere(namespace)
 
     def step(self) -> int:
         """Apply what is pending in every database that is known; how many rows that were.
@@ -62,12 +64,13 @@ class Relay:
                 applied += done
                 if not full:
                     break
-            if time.monotonic() >= self._prune_at:
-                database.run(self._prune)
-        if time.monotonic() >= self._prune_at:
+        applied += self._marked.step()
+        # When nothing is left that is marked with another life: what is taken, nobody can apply.
+        if time.monotonic() >= self._prune_at and self._marked.done:
+            self._prune()
             self._prune_at = time.monotonic() + PRUNE_EVERY_S
         self._resolver.step()
-        return applied + (self._trust.step() if self._trust is not None else 0)
+        return applied
 
     def _look(self, database: Database, connection: Connection) -> tuple[int, bool]:
         """Apply one batch; how many rows, and whether there may be more at once."""
@@ -98,6 +101,13 @@ class Relay:
         seen.update(there)
         return ripe
 
-    def _prune(self, connection: Connection) -> int:
-        keep_s = self._namespace.settings.replay_window
-        return rows.prune(connection, self._namespace.namespace, keep_s)
+    def _prune(self) -> None:
+        name, keep_s = self._namespace.namespace, self._namespace.settings.replay_window
+        lives = present(self._namespace.runtime().store)
+        age_s = age_of(self._namespace.runtime().store, lives)
+        lasted = age_s is not None and age_s - age_s / DRIFT - SET_BY_S > keep_s
+        for database in self._namespace.outbox.databases():
+            if database.reachable:
+                database.run(partial(rows.prune, namespace=name, keep_s=keep_s))
+                if lasted:
+                    database.run(partial(horizon.rest_on, namespace=name, life=lives.current))

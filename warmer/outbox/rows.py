@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from warmer.core.changes import Changes
@@ -94,14 +94,39 @@ def outstanding(
 
 
 def elsewhere(connection: Connection, namespace: str, lacks: ColumnElement[bool], most: int) -> Sequence[Row]:
-    """Rows that are marked as applied elsewhere."""
+    """Rows that are marked as applied elsewhere, in any order; what another is at is left to it."""
     found = (
         select(outbox.c.id, outbox.c.changes, outbox.c.own)
         .where(outbox.c.namespace == namespace, lacks)
-        .order_by(outbox.c.id)
         .limit(most)
+        .with_for_update(skip_locked=True)
     )
     return [Row(*row) for row in connection.execute(found, execution_options=OURS)]
+
+
+def clock(connection: Connection) -> datetime:
+    """The database's own time, by which rows are marked."""
+    now: datetime = connection.execute(select(func.current_timestamp()), execution_options=OURS).scalar_one()
+    return now
+
+
+def marked_before(
+    connection: Connection, namespace: str, at: datetime, present: str, most: int
+) -> dict[str, int]:
+    """The newest stamp that was marked before `at`, by life; -1 where none was.
+
+    Of the `most` latest lives, without the present one.
+    """
+    before = func.max(case((outbox.c.applied_at < at, outbox.c.stamp)))
+    found = (
+        select(outbox.c.life, before)
+        .where(outbox.c.namespace == namespace, outbox.c.life.not_in(("", present)))
+        .group_by(outbox.c.life)
+        .order_by(func.max(outbox.c.applied_at).desc())
+        .limit(most)
+    )
+    told = connection.execute(found, execution_options=OURS)
+    return {life: -1 if stamp is None else int(stamp) for life, stamp in told}
 
 
 def unapplied(connection: Connection, namespace: str, row: int) -> str | None:
@@ -148,8 +173,7 @@ def prune(connection: Connection, namespace: str, keep_s: float, most: int = 100
 
     How far back the outbox is whole without them is written down with it.
     """
-    now: datetime = connection.execute(select(func.current_timestamp()), execution_options=OURS).scalar_one()
-    over_at = outbox.c.applied_at < now - timedelta(seconds=keep_s)
+    over_at = outbox.c.applied_at < clock(connection) - timedelta(seconds=keep_s)
     over = (
         select(outbox.c.id, outbox.c.life, outbox.c.stamp)
         .where(outbox.c.namespace == namespace, over_at)
@@ -177,9 +201,11 @@ __all__ = [
     "OURS",
     "PLAIN_SQL",
     "Row",
+    "clock",
     "count",
     "elsewhere",
     "mark",
+    "marked_before",
     "outstanding",
     "pending",
     "prune",

@@ -64,10 +64,13 @@ facts = Table(
     Column("value", String(100), nullable=False),
 )
 
+_MARKS: Final = "warmer_outbox_marks"
+#: The index of an earlier release, in its place.
+_MARKS_BEFORE: Final = "warmer_outbox_lives"
 _pending: Any = outbox.c.applied_at.is_(None)
 Index("warmer_outbox_pending", outbox.c.id, postgresql_where=_pending, sqlite_where=_pending)
 Index("warmer_outbox_applied", outbox.c.applied_at)
-Index("warmer_outbox_lives", outbox.c.life, outbox.c.stamp)
+Index(_MARKS, outbox.c.namespace, outbox.c.life, outbox.c.stamp)
 
 
 def create(connection: Connection) -> bool:
@@ -105,8 +108,10 @@ def alterations(connection: Connection) -> tuple[str, ...]:
     missing, statements = lacks(connection), []
     if outbox.c.life.name in missing:
         statements.append(ADD_LIFE)
-    if "warmer_outbox_lives" in missing:
-        statements.append(f"CREATE INDEX warmer_outbox_lives ON {outbox.name} (life, stamp)")
+    if _MARKS in missing:
+        statements.append(f"CREATE INDEX {_MARKS} ON {outbox.name} (namespace, life, stamp)")
+    if any(index["name"] == _MARKS_BEFORE for index in inspect(connection).get_indexes(outbox.name)):
+        statements.append(f"DROP INDEX {_MARKS_BEFORE}")
     return tuple(statements)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from warmer.core.keyspace import keyspace
 from warmer.outbox import horizon, rows, through
+from warmer.outbox.elsewhere import Elsewhere, present
 from warmer.outbox.lives import Lives
 from warmer.outbox.settling import settle
 
@@ -58,6 +59,9 @@ class Trust:
         self._namespace = namespace
         self._pass: _Pass | None = None
         self._warned = False
+        #: Whether the last step has left no row that is marked, and lacking, in the present life.
+        self.done = False
+        self._elsewhere = Elsewhere(namespace)
 
     def step(self) -> int:
         """A bounded part of what is to be done; how many rows were applied.
@@ -65,18 +69,21 @@ class Trust:
         Raises DatabaseUnreachable, OutboxMissing, OutboxOutdated, NotOneOutbox, ServerError.
         """
         found = self._namespace.outbox.databases()
+        self.done = False
         if len(found) != 1 or not found[0].reachable:
             if not self._warned:
                 log.warning("no entry outlives a restart of Redis: that needs one database with an outbox")
-            self._warned = True
+            self._warned = self.done = True
             return 0
         database, store = found[0], self._namespace.runtime().store
         token = database.run(partial(through.begin, namespace=self._namespace.namespace))
         through.tell(store, token)
-        lives = self._look()
+        lives = present(store)
         if lives.trust:
             self._pass = None
-            return self._apply_elsewhere(database, lives)
+            applied = self._elsewhere.apply(database, lives, lives.lacks())
+            self.done = True
+            return applied
         if self._pass is None or self._pass.life != lives.current:
             self._pass = _Pass(lives.current)
         why = self._doubt(database, lives, token, self._pass)
@@ -84,18 +91,6 @@ class Trust:
             self._decide(lives, f"denied: {why}")
             return 0
         return self._go_on(database, lives, self._pass)
-
-    def _look(self) -> Lives:
-        """The lives of the server, the present one among them. Raises ServerError."""
-        store = self._namespace.runtime().store
-        key = keyspace(store.namespace, 0).life
-        while True:
-            with store.scripts.seeing() as seen:
-                flat = store.command("HGETALL", key)
-            lives = Lives.read(dict(zip(flat[::2], flat[1::2], strict=True)))
-            if {lives.current.encode()} == seen:
-                return lives
-            settle(store, ())  # the first script of a life records it
 
     def _doubt(self, database: Database, lives: Lives, token: str, way: _Pass) -> str:
         """Why the entries of the life before can't be trusted; "" if nothing speaks against it so far."""
@@ -110,9 +105,9 @@ class Trust:
             return f"{way.unreadable} rows of the outbox can't be read by this release"
         if b"cluster_enabled:1" in store.command("INFO", "cluster"):
             return "on a cluster, each node has data of its own"
-        if any(
-            not lives.has(*taken) for taken in database.run(partial(horizon.read, namespace=name)).items()
-        ):
+        base = database.run(partial(horizon.base, namespace=name))
+        taken = database.run(partial(horizon.read, namespace=name))
+        if (base and base not in lives.past) or not all(lives.has(*one) for one in taken.items()):
             return "its data is older than the replay window"
         return ""
 
@@ -139,13 +134,10 @@ class Trust:
     def _read(self, database: Database, look: partial[Sequence[rows.Row]]) -> Sequence[rows.Row]:
         return database.run(lambda connection: look(connection, self._namespace.namespace))
 
-    def _apply(
-        self, database: Database, lives: Lives, found: Sequence[rows.Row], way: _Pass | None = None
-    ) -> bool:
+    def _apply(self, database: Database, lives: Lives, found: Sequence[rows.Row], way: _Pass) -> bool:
         """Apply these in the present life, and mark them so; whether it still was that one."""
         changes, ids = rows.merged(found)
-        if way is not None:
-            way.unreadable += len(found) - len(ids)
+        way.unreadable += len(found) - len(ids)
         if not ids:
             return True
         applying = self._namespace.outbox.applying(changes)
@@ -156,17 +148,6 @@ class Trust:
         database.run(partial(rows.mark, ids=ids, settled=settled, again=True))
         self._namespace.runtime().counts.add("outbox_rows_replayed", len(ids))
         return True
-
-    def _apply_elsewhere(self, database: Database, lives: Lives) -> int:
-        """What was applied, and marked, in a life that was over: its writer was paused, or cut off."""
-        applied, until_s = 0, time.monotonic() + STEP_S
-        while True:
-            found = self._read(database, partial(rows.elsewhere, lacks=lives.lacks(), most=BATCH))
-            if not found or not self._apply(database, lives, found):
-                return applied
-            applied += len(found)
-            if len(found) < BATCH or time.monotonic() >= until_s:
-                return applied
 
     def _finished(self) -> bool:
         """Whether every invalidation is, that was begun before all had to go through the outbox."""

@@ -94,6 +94,8 @@ class Runtime:
         self.around_load: Callable[[], Any] | None = settings.around_load
         #: Invalidates through the outbox, and lets values be put with it; None: it is done directly.
         self.through: Callable[[Changes, Sequence[Put]], int] | None = None
+        #: Called when the server's life has changed.
+        self.on_new_life: Callable[[], object] = lambda: None
         self.load_loop, self.counts = LoadLoop(), Counts()
         self.purges = _purges(settings, self.counts)
         self.incidents = Incidents(self.counts.add)
@@ -258,6 +260,7 @@ class Runtime:
             log.info("the server has been restarted or has failed over; what was stored before is not served")
             self.store.checked = False
             self.near.renew()
+            self.on_new_life()
         self.store.check_shards()
         self.store.resync()
         self.shapes.look()

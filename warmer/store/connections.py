@@ -144,6 +144,11 @@ class Connections:
             self.give(link)
         return known not in (self._told, b"")
 
+    @property
+    def life(self) -> bytes:
+        """The server's life, as the newest connection knows it; empty before the first."""
+        return self._life
+
     def look_again(self) -> None:
         """Have every link learn the server's life anew before its next use."""
         self.round += 1

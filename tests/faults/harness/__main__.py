@@ -11,12 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import redis
-
 from tests.faults.harness.run import run
 from tests.faults.harness.seams import SEAMS
 from tests.faults.harness.setting import Setting
-from warmer.core.keyspace import keyspace
 from warmer.testing import ValkeyServer
 
 
@@ -36,19 +33,11 @@ def main() -> int:
         )  # fmt: skip
         sys.stdout.write(f"{'without ' + asked.without if asked.without else 'whole'}, seed {asked.seed}\n")
         verdict = run(setting, server, asked.reads, asked.limit, until_wrong=bool(asked.without))
-        trusted = _trusted(server, setting) if setting.trust else ""
-    sys.stdout.write(f"{verdict}\n{trusted}")
+    sys.stdout.write(f"{verdict}\n")
     if asked.without:
         sys.stdout.write(f"without {asked.without}: caught by {verdict.caught or 'nothing'}\n")
         return 0 if verdict.caught else 1
     return 1 if verdict.wrong else 0
-
-
-def _trusted(server: ValkeyServer, setting: Setting) -> str:
-    """What the last life of the server decided about the entries of the one before."""
-    with redis.Redis.from_url(server.url) as client:
-        said = client.hget(keyspace(setting.namespace, 0).life, "trust") or b"- nothing"
-    return f"trust {said.decode().partition(' ')[2]}\n"
 
 
 def _arguments() -> argparse.Namespace:

@@ -21,11 +21,28 @@ _PLACES = 16
 #: Rows by family: which numbers they have among all rows.
 FLIGHTS, GATES, BOOKINGS, SEATS = range(12), range(12, 18), range(18, 24), range(24, 30)
 ROWS = 30
+#: Of each flight there are so many entries more where trust is to return: most of them are read seldom enough
+#: to be there still, unread, when it does.
+SHELVES = range(30)
 #: What boards may list has numbers after these.
 _ALL = ROWS + len(CARRIERS) * len(FLIGHTS)
 
 #: What readers count, one column each.
-KINDS = ("flight", "board", "many", "gate", "booking", "strict", "near", "lagging", "errors")
+KINDS = (
+    "flight",
+    "board",
+    "many",
+    "gate",
+    "booking",
+    "strict",
+    "near",
+    "lagging",
+    "shelf",
+    "errors",
+    "adopted",
+)
+#: Those of them that are no reads of their own.
+ABOUT = ("errors", "adopted")
 
 
 def word(version: int, carrier: str = CARRIERS[0]) -> int:
@@ -66,13 +83,13 @@ class Oracle:
     """The shared numbers, mapped from a file."""
 
     def __init__(self, path: Path, shape: Shape) -> None:
-        words = 1 + ROWS + _ALL * shape.slots + shape.readers * len(KINDS)
+        words = 2 + ROWS + _ALL * shape.slots + shape.readers * len(KINDS)
         if not path.exists():
             path.write_bytes(b"\0" * words * 8)
         with path.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), words * 8)
         numbers = memoryview(self._memory).cast("q")
-        self._stop, at = numbers[:1], 1
+        self._stop, self._set_back, at = numbers[:1], numbers[1:2], 2
         self.begun, at = numbers[at : at + ROWS], at + ROWS
         self.slots = [numbers[at + n * _ALL : at + (n + 1) * _ALL] for n in range(shape.slots)]
         at += shape.slots * _ALL
@@ -87,6 +104,15 @@ class Oracle:
     def stop(self) -> None:
         """Have them end."""
         self._stop[0] = 1
+
+    @property
+    def set_back_at(self) -> int:
+        """When the server was last set back, in microseconds: what was stored before was adopted."""
+        return self._set_back[0]
+
+    @set_back_at.setter
+    def set_back_at(self, at_us: int) -> None:
+        self._set_back[0] = at_us
 
     def floor(self, row: int) -> int:
         """What no read of this row that begins now may be below."""
@@ -114,6 +140,10 @@ class Oracle:
         for carrier in {carrier_of(of), *left}:
             least = version_of(of) + (carrier != carrier_of(of))
             self.publish(slot, listed(carrier)[row], least)
+
+    def total(self) -> int:
+        """How many reads there were."""
+        return sum(n for kind, n in self.reads().items() if kind not in ABOUT)
 
     def reads(self) -> dict[str, int]:
         """What all readers have counted."""

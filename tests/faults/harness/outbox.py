@@ -14,7 +14,16 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tests.faults.harness.oracle import BOOKINGS, CARRIERS, FLIGHTS, GATES, SEATS, carrier_of, version_of
+from tests.faults.harness.oracle import (
+    BOOKINGS,
+    CARRIERS,
+    FLIGHTS,
+    GATES,
+    SEATS,
+    SHELVES,
+    carrier_of,
+    version_of,
+)
 from tests.faults.harness.setting import Setting
 from tests.faults.harness.tables import Queries, connect, truth
 from warmer.outbox.schema import outbox
@@ -111,6 +120,8 @@ def _expected(queries: Queries, words: dict[int, int]) -> Iterator[tuple[Any, An
     for row in FLIGHTS:
         yield queries.flight.bind(row), (version[row], carrier_of(words[row]))
         yield queries.nearby.bind(row), (version[row], carrier_of(words[row]))
+        for shelf in SHELVES:
+            yield queries.shelf.bind(row, shelf), (version[row], carrier_of(words[row]))
     for carrier in CARRIERS:
         listed = [(row, version[row]) for row in FLIGHTS if carrier_of(words[row]) == carrier]
         yield queries.board.bind(carrier), listed

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from tests.faults.harness.oracle import (
     GATES,
     KINDS,
     SEATS,
+    SHELVES,
     carrier_of,
     listed,
     said,
@@ -33,7 +33,7 @@ from tests.faults.harness.oracle import (
 )
 from tests.faults.harness.setting import Setting
 from tests.faults.harness.tables import LAG_S, NEAR_S, Queries, Seat, connect, declare
-from warmer import Query
+from warmer import Entry, Query
 from warmer.errors import IdentityRefused, ReadError, ServerError
 
 #: The names of the assertions, as the report tells them.
@@ -53,9 +53,10 @@ Look = tuple[Query[Any, Any], Any, Callable[[Any], None]]
 class Reader:
     """One thread, or task, that reads."""
 
-    def __init__(self, setting: Setting, queries: Queries, engine: Engine, dice: random.Random) -> None:
+    def __init__(self, setting: Setting, queries: Queries, engine: Engine, slot: int) -> None:
         self.engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.setting, self.queries, self.dice, self.oracle = setting, queries, dice, setting.oracle
+        self.setting, self.queries, self.oracle = setting, queries, setting.oracle
+        self.dice, self.counts = setting.dice("reader", slot), self.oracle.counts[slot]
         #: Floors as they were, and when they were seen, back to a certain number of seconds.
         self.past: defaultdict[float, deque[tuple[float, list[int]]]] = defaultdict(deque)
 
@@ -95,6 +96,18 @@ class Reader:
     def _many(self, floors: Sequence[int], values: Sequence[tuple[int, str]]) -> None:
         for number, floor, value in zip(FLIGHTS, floors, values, strict=True):
             self._flight(number, floor, value)
+
+    def shelf(self) -> Look:
+        """One of many entries of a flight: whether it was stored before the server was set back."""
+        number = self.dice.choice(FLIGHTS)
+        floor, back_at = self.oracle.floor(number), self.oracle.set_back_at
+        params = (number, self.dice.choice(SHELVES))
+        return self.queries.shelf, params, partial(self._shelf, number, floor, back_at)
+
+    def _shelf(self, number: int, floor: int, back_at: int, entry: Entry[tuple[int, str]]) -> None:
+        self._flight(number, floor, entry.value)
+        if entry.state != "loaded" and 0 < entry.stamp < back_at:
+            self.counts[KINDS.index("adopted")] += 1
 
     def board(self) -> Look:
         """A carrier's flights."""
@@ -178,7 +191,11 @@ _DRAWN: tuple[tuple[Callable[[Reader], Look], str, int], ...] = (
     (Reader.strict, "strict", 1),
     (Reader.near, "near", 6),
     (Reader.lagging, "lagging", 2),
+    (Reader.shelf, "shelf", 0),
 )
+#: How often the last one is, where trust is to return.
+_SHELVES = 30
+_SHELF = KINDS.index("shelf")
 
 
 def read(setting: Setting, number: int) -> None:
@@ -198,21 +215,22 @@ def _drawn(reader: Reader) -> Iterator[tuple[Look, int]]:
     """Reads to be made, and where they are counted, until the run stops."""
     kinds = [(prepare, KINDS.index(kind)) for prepare, kind, _ in _DRAWN]
     weights = list(itertools.accumulate(weight for *_, weight in _DRAWN))
+    weights[-1] += _SHELVES if reader.setting.trust else 0
     while not reader.oracle.stopped:
         for prepare, column in reader.dice.choices(kinds, cum_weights=weights, k=50):
             yield prepare(reader), column
 
 
 def _read(setting: Setting, queries: Queries, engine: Engine, slot: int) -> None:
-    reader = Reader(setting, queries, engine, setting.dice("reader", slot))
-    counts = reader.oracle.counts[slot]
+    reader = Reader(setting, queries, engine, slot)
+    counts = reader.counts
     for (query, params, judge), column in _drawn(reader):
         try:
             if type(params) is list:
                 judge(query.get_many(params))
                 counts[column] += len(params)
             else:
-                judge(query(*params))
+                judge(query.read(*params) if column == _SHELF else query(*params))
                 counts[column] += 1
         except (ReadError, ServerError) as exc:
             _failed(counts, slot, exc)
@@ -225,15 +243,15 @@ async def _read_in_tasks(setting: Setting, queries: Queries, engine: Engine, slo
 
 
 async def _aread(setting: Setting, queries: Queries, engine: Engine, slot: int) -> None:
-    reader = Reader(setting, queries, engine, setting.dice("reader", slot))
-    counts = reader.oracle.counts[slot]
+    reader = Reader(setting, queries, engine, slot)
+    counts = reader.counts
     for (query, params, judge), column in _drawn(reader):
         try:
             if type(params) is list:
                 judge(await query.aget_many(params))
                 counts[column] += len(params)
             else:
-                judge(await query.aget(*params))
+                judge(await (query.aread if column == _SHELF else query.aget)(*params))
                 counts[column] += 1
         except (ReadError, ServerError) as exc:
             _failed(counts, slot, exc)

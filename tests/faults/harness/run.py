@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.faults.harness.children import CRASHED, children
 from tests.faults.harness.disturbing import Disturbing
+from tests.faults.harness.oracle import ABOUT
 from tests.faults.harness.outbox import Watch, compare
 from tests.faults.harness.setting import WINDOWS, Setting
 from tests.faults.harness.tables import connect, declare, prepare, watch_strangers
@@ -20,6 +21,7 @@ _STEP_S = 0.1
 class Verdict:
     """What came of a run.
 
+    decided: what became of the entries of lives before, where trust was to return; how many were adopted.
     windows_s: of each commit that was confirmed, the time until no read gives what was before, from when
     COMMIT was sent and from when it was answered. The database shows the new row from some time between.
     """
@@ -31,6 +33,7 @@ class Verdict:
     entries: int
     died: int
     disturbed: dict[str, int]
+    decided: dict[str, int]
     windows_s: list[tuple[float, float]]
     longest_s: float
     wrong: list[dict[str, object]]
@@ -53,7 +56,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """The table of the report."""
-        reads = {kind: n for kind, n in self.reads.items() if kind != "errors" and n}
+        reads = {kind: n for kind, n in self.reads.items() if kind not in ABOUT and n}
         total, wrong = sum(reads.values()), self.by_assertion
         rate, several = total / self.seconds, " · ".join(f"{kind} {n:,}" for kind, n in reads.items())
         disturbed = " · ".join(f"{kind} {n}" for kind, n in sorted(self.disturbed.items()))
@@ -68,6 +71,12 @@ class Verdict:
             f"at rest    {self.entries} entries compared with the database",
             f"wrong      {len(self.wrong)}",
         ]
+        if self.decided:
+            lives = " · ".join(f"{told} {n}" for told, n in sorted(self.decided.items()) if told != "adopted")
+            adopted, served = self.decided.get("adopted", 0), self.reads["adopted"]
+            lines.append(
+                f"trust      {lives} · {adopted:,} entries adopted, {served:,} reads served from such"
+            )
         lines += [f"           {n} x {said}" for said, n in wrong.items()]
         return "\n".join([*lines, *(f"           first: {one}" for one in self.wrong[:1])])
 
@@ -91,7 +100,7 @@ def run(setting: Setting, server: ValkeyServer, reads: int, limit_s: float, *, u
             if not setting.calm:
                 disturbing.step()
             family.tend()
-            if sum(oracle.reads().values()) >= reads and (setting.calm or disturbing.complete):
+            if oracle.total() >= reads and (setting.calm or disturbing.complete):
                 break
             if until_wrong and any(one["assertion"] != CRASHED for one in setting.found_wrong()):
                 break
@@ -100,12 +109,14 @@ def run(setting: Setting, server: ValkeyServer, reads: int, limit_s: float, *, u
         family.wait("reader", "writer")
         watch.end()
         family.end("worker", "scheduler")
+    if setting.trust:
+        disturbing.look()
     entries = compare(setting, queries)
     commits, unapplied = watch.counts()
     queries.namespace.close()
     return Verdict(
         seconds, oracle.reads(), commits, unapplied, entries, family.killed, dict(disturbing.done),
-        _windows(setting), watch.longest_s, setting.found_wrong(),
+        dict(disturbing.decided), _windows(setting), watch.longest_s, setting.found_wrong(),
     )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ class Queries:
     seat: Query[[int], int]
     nearby: Query[[int], tuple[int, str]]
     lagging: Query[[int], tuple[int, str]]
+    shelf: Query[[int, int], tuple[int, str]]
 
 
 def connect(setting: Setting) -> Engine:
@@ -179,4 +180,16 @@ def declare(setting: Setting, engine: Engine, **settings: Any) -> Queries:
     def seat(number: int) -> int:
         return int(rows(select(Seat.version).where(Seat.id == number))[0][0])
 
-    return Queries(races, flight, board, gate, booking, seat, nearby, lagging)
+    return Queries(races, flight, board, gate, booking, seat, nearby, lagging, _shelf(races, by_number))
+
+
+def _shelf(races: Warmer, load: Callable[[int], tuple[int, str]]) -> Query[[int, int], tuple[int, str]]:
+    """Many entries of each flight, which nobody keeps warm."""
+
+    @races.cached(
+        ttl=60, name="shelf", version="1", wait=20, keep_warm=False, depends_on={Flight: {"id": "number"}}
+    )
+    def shelf(number: int, copy: int) -> tuple[int, str]:
+        return load(number)
+
+    return shelf
