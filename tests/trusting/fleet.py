@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, select, update
 
 from tests.tracked import CALLS, Flight, Tracked, tracked
 from warmer.core.keyspace import keyspace
+from warmer.errors import RedisUnreachable
 from warmer.outbox.relay import Relay
 from warmer.outbox.schema import outbox
 from warmer.outbox.settling import settle
@@ -55,6 +57,27 @@ class Fleet:
         shutil.copy(snapshot, self.server.data_dir / "dump.rdb")
         self.server.start()
 
+    def in_step(self, replica: ValkeyServer, primary: ValkeyServer) -> None:
+        """Wait until a replica has all that its primary has."""
+        with self.client(replica) as copy, self.client(primary) as client:
+            wait_until(
+                lambda: (
+                    copy.info("replication").get("master_link_status") == "up"
+                    and client.info("replication")["master_repl_offset"]
+                    == copy.info("replication")["slave_repl_offset"]
+                ),
+                description="a replica in step",
+            )
+
+    def follow(self, server: ValkeyServer, other: ValkeyServer | None) -> None:
+        """Make a server the replica of another one, in step with it; None: a primary."""
+        with self.client(server) as client:
+            if other is None:
+                client.execute_command("REPLICAOF", "NO", "ONE")
+                return
+            client.execute_command("REPLICAOF", "127.0.0.1", other.port)
+            self.in_step(server, other)
+
     def trust(self, server: ValkeyServer | None = None) -> str:
         """What was decided in this life of the server; "" if nothing was."""
         with self.client(server) as client:
@@ -63,9 +86,15 @@ class Fleet:
         return what.decode() if life == current else ""
 
     def decide(self, made: Tracked, relay: Relay | None = None, server: ValkeyServer | None = None) -> str:
-        """Relay until it is decided."""
+        """Relay until it is decided; whoever relays goes on when the server is back."""
         at_it = relay or Relay(made.flights)
-        wait_until(lambda: (at_it.step(), self.trust(server))[1] != "", description="a decision")
+
+        def decided() -> bool:
+            with contextlib.suppress(RedisUnreachable):
+                at_it.step()
+            return self.trust(server) != ""
+
+        wait_until(decided, description="a decision")
         return self.trust(server)
 
     def marked(self) -> None:
