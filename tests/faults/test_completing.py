@@ -179,6 +179,30 @@ def test_what_takes_one_trip_needs_no_second_for_its_record(
         assert trips == [3 + 1]
 
 
+def test_a_record_that_can_not_be_dropped_fails_nobody(
+    redis_url: str, client: redis.Redis, namespace: str
+) -> None:
+    """All is removed; it is completed once more by somebody, who finds nothing left."""
+    with _boards(namespace, redis_url, 1) as (board, other):
+        fill(client, board, COUNT)
+        scripts = board.runtime.store.scripts
+        run_all = scripts.run_all
+
+        def away(calls: list[Call]) -> list[object]:
+            if not any(call.name for call in calls) and calls[0].args[0] == "HDEL":
+                raise RedisUnreachable(redis_url, "away")
+            return run_all(calls)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scripts, "run_all", away)
+            assert board.flights.invalidate_tags("all") == COUNT
+        assert len(_records(client, board)) == 1
+        Clock(board.flights).advance(LONG_S)
+
+        assert complete_unfinished(other.runtime, 0) == 1
+        assert _records(client, board) == set()
+
+
 def test_a_look_completes_all_that_it_finds(redis_url: str, client: redis.Redis, namespace: str) -> None:
     """The next look into the same shard may be a minute away."""
     with _boards(namespace, redis_url, 1) as (board, _):
