@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -57,26 +56,22 @@ class Fleet:
         shutil.copy(snapshot, self.server.data_dir / "dump.rdb")
         self.server.start()
 
-    def in_step(self, replica: ValkeyServer, primary: ValkeyServer) -> None:
-        """Wait until a replica has all that its primary has."""
-        with self.client(replica) as copy, self.client(primary) as client:
+    def copied(self, copy: ValkeyServer) -> None:
+        """Wait until a replica has all that the server has."""
+        with self.client(copy) as behind, self.client() as client:
             wait_until(
                 lambda: (
-                    copy.info("replication").get("master_link_status") == "up"
+                    behind.info("replication").get("master_link_status") == "up"
                     and client.info("replication")["master_repl_offset"]
-                    == copy.info("replication")["slave_repl_offset"]
+                    == behind.info("replication")["slave_repl_offset"]
                 ),
                 description="a replica in step",
             )
 
-    def follow(self, server: ValkeyServer, other: ValkeyServer | None) -> None:
-        """Make a server the replica of another one, in step with it; None: a primary."""
+    def promote(self, server: ValkeyServer) -> None:
+        """Make a primary of a replica; whoever is at the old one is answered there as ever."""
         with self.client(server) as client:
-            if other is None:
-                client.execute_command("REPLICAOF", "NO", "ONE")
-                return
-            client.execute_command("REPLICAOF", "127.0.0.1", other.port)
-            self.in_step(server, other)
+            client.execute_command("REPLICAOF", "NO", "ONE")
 
     def trust(self, server: ValkeyServer | None = None) -> str:
         """What was decided in this life of the server; "" if nothing was."""
@@ -90,8 +85,10 @@ class Fleet:
         at_it = relay or Relay(made.flights)
 
         def decided() -> bool:
-            with contextlib.suppress(RedisUnreachable):
+            try:
                 at_it.step()
+            except RedisUnreachable:
+                return False  # what data that was set back says of itself is about an earlier life
             return self.trust(server) != ""
 
         wait_until(decided, description="a decision")
@@ -117,3 +114,14 @@ def delay(made: Tracked, flight: int, minutes: int) -> None:
 def stored(made: Tracked) -> set[tuple[Any, ...]]:
     """The calls whose entries are served."""
     return set(CALLS) - made.gone()
+
+
+def set_back(fleet: Fleet) -> tuple[Tracked, Path]:
+    """A process whose server came back with a snapshot that lacks two commits; and that snapshot."""
+    made = fleet.filled()
+    old = fleet.snapshot()
+    delay(made, 1, 5)
+    delay(made, 2, 5)
+    fleet.marked()
+    fleet.restore(old)
+    return made, old

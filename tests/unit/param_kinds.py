@@ -11,11 +11,7 @@ from zoneinfo import ZoneInfo
 from warmer.core.params import ParamType, param_type
 
 T = TypeVar("T")
-
-
 NEW_YORK = ZoneInfo("America/New_York")
-
-
 KOLKATA = ZoneInfo("Asia/Kolkata")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.tracked import CALLS
-from tests.trusting.fleet import Fleet, delay, stored
+from tests.trusting.fleet import Fleet, delay, set_back, stored
 from warmer.errors import RedisUnreachable
 from warmer.outbox import trust
 from warmer.outbox.settling import Settled, settle
@@ -29,12 +29,7 @@ def _answers(store: Store) -> bool:
 
 def test_a_restart_between_a_batch_and_its_mark(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was replayed is not in the data that comes up: it must not be marked as if it were."""
-    made = fleet.filled()
-    old = fleet.snapshot()
-    delay(made, 1, 5)
-    delay(made, 2, 5)
-    fleet.marked()
-    fleet.restore(old)
+    made, old = set_back(fleet)
     before: list[set[Any]] = []
 
     def restarted(store: Store, lives: Iterable[bytes]) -> Settled | None:
@@ -59,8 +54,8 @@ def test_a_batch_that_went_to_another_primary(
     """One that was promoted while the old one answers: it has what was replayed, and the old one has not."""
     made = fleet.filled()
     old = fleet.snapshot()
-    fleet.in_step(replica, fleet.server)
-    fleet.follow(replica, None)
+    fleet.copied(replica)
+    fleet.promote(replica)
     delay(made, 1, 5)
     delay(made, 2, 5)
     fleet.marked()

@@ -14,7 +14,7 @@ from warmer.testing import ValkeyServer
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def fleet_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database with three flights and an outbox; on SQLite where nothing else is said."""
     sqlite = getattr(request, "param", "sqlite") == "sqlite"
     made = prepare(f"sqlite:///{tmp_path / 'flights.db'}" if sqlite else request.getfixturevalue("pg_url"))
@@ -23,10 +23,10 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, engine: Engine, namespace: str) -> Iterator[Fleet]:
+def fleet(tmp_path: Path, fleet_engine: Engine, namespace: str) -> Iterator[Fleet]:
     """One server with nothing in it."""
     with ValkeyServer(tmp_path / "data", args={"repl-diskless-sync-delay": 0}) as server:
-        fleet = Fleet(server, engine, namespace)
+        fleet = Fleet(server, fleet_engine, namespace)
         yield fleet
         fleet.close()
 
