@@ -59,7 +59,7 @@ def _records(client: redis.Redis, board: Board) -> set[bytes]:
     return {key for keys in found for key in keys if isinstance(key, bytes)}
 
 
-def _leave_half_way(board: Board, *tags: str) -> None:
+def _leave_half_way(board: Board, invalidate: Callable[[], int] | None = None) -> None:
     """An invalidation that is killed after the scripts of its first trip: what follows them is not done."""
     scripts = board.runtime.store.scripts
     run_all = scripts.run_all
@@ -71,7 +71,7 @@ def _leave_half_way(board: Board, *tags: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scripts, "run_all", killed)
         with pytest.raises(_Killed):
-            board.flights.invalidate_tags(*(tags or ("all",)))
+            invalidate() if invalidate else board.flights.invalidate_tags("all")
 
 
 def _before_trips(board: Board, call: Callable[[], object]) -> None:
@@ -134,13 +134,36 @@ def test_names_that_need_a_second_trip_are_recorded_in_the_first(
     """Whoever dies between the two leaves names that no shard has heard of but by its record."""
     with _boards(namespace, redis_url, 1) as (board, _):
         fill(client, board, COUNT)
-        _leave_half_way(board, "all", *(f"a{number:03}" for number in range(STAMPED)))
+        tags = ["all", *(f"a{number:03}" for number in range(STAMPED))]
+        _leave_half_way(board, lambda: board.flights.invalidate_tags(*tags))
         assert len(stored(client, board)) == COUNT, "its names come in their order"
         Clock(board.flights).advance(LONG_S)
 
         assert complete_unfinished(board.runtime, 0) == 1
 
         assert stored(client, board) == _records(client, board) == set()
+
+
+@pytest.mark.parametrize("part", [False, True], ids=["query", "part"])
+def test_what_is_looked_for_in_an_index_is_recorded_before_that(
+    redis_url: str, client: redis.Redis, namespace: str, part: bool
+) -> None:
+    """A query's entries are under no name: whoever dies after the stamp leaves all of them."""
+    with _boards(namespace, redis_url, 1) as (board, _):
+        fill(client, board, COUNT)
+        query = board.departures
+        _leave_half_way(
+            board, lambda: query.invalidate_where(airport="X7") if part else query.invalidate_all()
+        )
+        before = stored(client, board)
+        Clock(board.flights).advance(LONG_S)
+
+        assert complete_unfinished(board.runtime, 0) == 1
+
+        gone = {query.bind("X7").key.encode()} if part else before
+        assert stored(client, board) == before - gone
+        assert gone <= before
+        assert _records(client, board) == set()
 
 
 @pytest.mark.parametrize("shards", [1, 3])
