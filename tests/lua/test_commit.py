@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.lua.shard import SECOND, UA, Shard, Subject, new_life
-from warmer.core.header import NO_LIFE, Header
+from warmer.core.header import DIGESTED, NO_LIFE, Header
 
 
 def test_a_commit_under_its_lease_stores_value_and_header(shard: Shard) -> None:
@@ -342,85 +342,6 @@ def test_a_blob_that_is_no_entry_is_replaced(shard: Shard) -> None:
     shard.store()
 
     assert shard.header() is not None
-
-
-DIGESTED, UNCHANGED = 16, 8
-
-
-def _commit(shard: Shard, payload: bytes, flags: int = DIGESTED) -> Header:
-    token, stamp = shard.lease(newer_than="inf")
-    reply = shard.commit(UA, token, stamp, payload=payload, flags=flags)
-    assert reply[0] == "stored"
-    assert shard.blob() == reply[2] + payload
-    header = Header.read(reply[2])
-    assert header is not None
-    return header
-
-
-def test_a_result_that_was_stored_already_is_marked_unchanged(shard: Shard) -> None:
-    """The same digest: the new header says so, has the new times and stamp, and lasts as long as any."""
-    first = _commit(shard, b"crc.digest-1value")
-    shard.advance(100 * SECOND)
-
-    second = _commit(shard, b"crc.digest-1value")
-
-    assert (first.flags, second.flags) == (DIGESTED, DIGESTED | UNCHANGED)
-    assert second.stamp > first.stamp
-    assert second.fresh_until - first.fresh_until >= 100 * SECOND
-    assert 599_000 < shard.redis.pttl(shard.key(f"e:{UA.member}")) <= 600_000
-
-
-def test_an_equal_result_in_other_bytes_is_stored(shard: Shard) -> None:
-    """Another compressor, another order of a set: unchanged, and what was loaded last is what is kept."""
-    _commit(shard, b"crc.digest-1value")
-
-    assert _commit(shard, b"CRC.digest-1VALUE").flags == DIGESTED | UNCHANGED
-
-
-@pytest.mark.parametrize(
-    ("before", "after"), [(DIGESTED, 0), (0, DIGESTED), (0, 0)], ids=["lost", "gained", "never"]
-)
-def test_what_has_no_digest_counts_as_changed(shard: Shard, before: int, after: int) -> None:
-    """Where either has no digest, the same bytes in its place mean nothing."""
-    _commit(shard, b"crc.digest-1value", before)
-
-    assert _commit(shard, b"crc.digest-1value", after).flags == after
-
-
-def test_another_digest_counts_as_changed(shard: Shard) -> None:
-    """One that differs in its last byte only."""
-    _commit(shard, b"crc.digest-1value")
-
-    assert _commit(shard, b"crc.digest-2value").flags == DIGESTED
-
-
-def test_a_result_of_an_earlier_life_is_nothing_to_compare_with(shard: Shard) -> None:
-    """Over a restart, what is stored is not served, so nothing that depended on it was kept."""
-    _commit(shard, b"crc.digest-1value")
-    shard.life = new_life()
-
-    assert _commit(shard, b"crc.digest-1value").flags == DIGESTED
-
-
-def test_an_entry_of_an_earlier_layout_is_replaced(shard: Shard) -> None:
-    """It is nothing to compare with, and yet there was something that may have been shown."""
-    shard.store_earlier_layout(UA)
-    token, stamp = shard.lease()
-
-    kind, _, header, replaced = shard.commit(UA, token, stamp, payload=b"crc.digest-1value", flags=DIGESTED)
-
-    read = Header.read(header)
-    assert (kind, replaced) == ("stored", "replaced")
-    assert read is not None
-    assert read.flags == DIGESTED
-
-
-def test_an_unchanged_result_can_change_again(shard: Shard) -> None:
-    """The mark is of one commit; the next says anew."""
-    for _ in range(2):
-        _commit(shard, b"crc.digest-1value")
-
-    assert _commit(shard, b"crc.digest-2value").flags == DIGESTED
 
 
 def test_what_was_learned_is_stored_with_the_value(shard: Shard) -> None:

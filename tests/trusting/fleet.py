@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -82,12 +81,14 @@ class Fleet:
         return what.decode() if life == current else ""
 
     def decide(self, made: Tracked, relay: Relay | None = None, server: ValkeyServer | None = None) -> str:
-        """Relay until it is decided."""
+        """Relay until it is decided; whoever relays goes on when the server is back."""
         at_it = relay or Relay(made.flights)
 
         def decided() -> bool:
-            with contextlib.suppress(RedisUnreachable):  # its breaker may be open since the server was away
+            try:
                 at_it.step()
+            except RedisUnreachable:
+                return False  # what data that was set back says of itself is about an earlier life
             return self.trust(server) != ""
 
         wait_until(decided, description="a decision")
@@ -113,3 +114,14 @@ def delay(made: Tracked, flight: int, minutes: int) -> None:
 def stored(made: Tracked) -> set[tuple[Any, ...]]:
     """The calls whose entries are served."""
     return set(CALLS) - made.gone()
+
+
+def set_back(fleet: Fleet) -> tuple[Tracked, Path]:
+    """A process whose server came back with a snapshot that lacks two commits; and that snapshot."""
+    made = fleet.filled()
+    old = fleet.snapshot()
+    delay(made, 1, 5)
+    delay(made, 2, 5)
+    fleet.marked()
+    fleet.restore(old)
+    return made, old

@@ -1,4 +1,4 @@
-"""Keys of entries: how a call binds, what its key looks like, how it reads back, how mistakes are told."""
+"""Keys of entries: how a call binds, and what its key looks like."""
 
 from __future__ import annotations
 
@@ -6,69 +6,14 @@ import datetime as dt
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from uuid import UUID
 
 import pytest
 
+from tests.unit.keyed import DAY, Airline, Loud, Spot, board, everything, factory, near
 from warmer.core.keys import EntryKey, KeyFactory, digest, keyspace, parse
-from warmer.core.signature import read_params
-from warmer.errors import InvalidOption, KeyDigested, NotAKey, ParamError, UnknownParam, WrongArguments
-
-DAY = dt.date(2026, 11, 22)
-
-
-class Airline(StrEnum):
-    UNITED = "UA"
-
-
-class Loud(str):
-    """A text that would write itself in another way."""
-
-    __slots__ = ()
-
-    def __format__(self, spec: str) -> str:
-        return self.upper() + "!"
-
-    def isalnum(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True)
-class Spot:
-    x: float
-    label: str = ""
-
-
-def delays(carrier: str, month: int = 3) -> None:
-    """A query."""
-
-
-def board(day: dt.date, /, airport: str | None = None, *, late: bool = False) -> None:
-    """A query with params of every kind."""
-
-
-def everything() -> None:
-    """A query without params."""
-
-
-def near(spot: Spot, price: Decimal, id: UUID) -> None:
-    """A query whose params can't be inlined."""
-
-
-def factory(
-    fn: Callable[..., object] = delays,
-    *,
-    namespace: str = "flights",
-    shards: int = 1,
-    query: str = "",
-    version: str = "7",
-) -> KeyFactory:
-    """The factory of a function's query."""
-    params = read_params(fn, query or fn.__name__)
-    return KeyFactory(namespace, shards, query or fn.__name__, version, params.signature, params.types)
+from warmer.errors import ParamError, WrongArguments
 
 
 def test_a_key_holds_namespace_shard_query_version_and_params() -> None:
@@ -203,55 +148,6 @@ def test_params_of_any_type_share_the_compiled_builder() -> None:
     assert repr(args) == repr((Spot(1.0), Decimal("1.5"), UUID(int=1)))
 
 
-# Mistakes in a call
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "param", "shown"),
-    [
-        (("UA", "3"), {}, "month", "'3' (str)"),
-        (("UA", 3.0), {}, "month", "3.0 (float)"),
-        (("UA", True), {}, "month", "True (bool)"),
-        ((None,), {}, "carrier", "None (NoneType)"),
-        ((), {"carrier": b"UA"}, "carrier", "b'UA' (bytes)"),
-    ],
-)
-def test_a_value_of_another_type_is_an_error_that_names_its_param(
-    args: tuple[object, ...], kwargs: dict[str, object], param: str, shown: str
-) -> None:
-    """`"3"`, `3.0` and `True` are no ints, and the error says which param of which query."""
-    with pytest.raises(ParamError) as caught:
-        factory().key_of(*args, **kwargs)
-    assert (caught.value.query, caught.value.param, caught.value.value) == ("delays", param, shown)
-    with pytest.raises(ParamError):
-        factory().entry(*args, **kwargs)
-
-
-def test_a_mistake_inside_a_param_is_told_by_its_path() -> None:
-    """The error for a field of a dataclass names the field."""
-    with pytest.raises(ParamError, match=re.escape("near: expected spot.x to be float, got: 'x' (str)")):
-        factory(near).key_of(Spot("x"), Decimal(1), UUID(int=1))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "reason"),
-    [
-        ((), {}, "missing 1 required positional argument: 'carrier'"),
-        (("UA", 3, 4), {}, "takes from 1 to 2 positional arguments but 3 were given"),
-        (("UA",), {"carrier": "UA"}, "got multiple values for argument 'carrier'"),
-    ],
-)
-def test_arguments_that_do_not_bind_are_told_beside_the_signature(
-    args: tuple[object, ...], kwargs: dict[str, object], reason: str
-) -> None:
-    """Too few, too many, and one given twice."""
-    with pytest.raises(WrongArguments) as caught:
-        factory().key_of(*args, **kwargs)
-    assert caught.value.reason == reason
-    assert caught.value.signature == "(carrier: str, month: int = 3)"
-    assert caught.value.__cause__ is None
-
-
 def test_a_query_of_positional_params_alone_has_keys() -> None:
     """`/` may end a signature, with defaults before it."""
 
@@ -260,33 +156,6 @@ def test_a_query_of_positional_params_alone_has_keys() -> None:
     assert factory(query).key_of(1) == (b"w:{flights:0}:e:query@7:1,2", (1, 2))
     with pytest.raises(WrongArguments):
         factory(query).key_of(1, b=2)
-
-
-def test_a_positional_param_can_not_be_passed_by_name() -> None:
-    """As in the function itself."""
-    with pytest.raises(WrongArguments, match="positional-only"):
-        factory(board).key_of(day=DAY)
-
-
-@pytest.mark.parametrize(("name", "suggestion"), [("mont", "month"), ("MONTH", "month"), ("x", None)])
-def test_an_unknown_param_suggests_the_one_that_was_meant(name: str, suggestion: str | None) -> None:
-    """The error is the same in a call, in an invalidation by part and in a set of params."""
-    keys = factory()
-    calls: list[Callable[[], object]] = [
-        lambda: keys.key_of("UA", **{name: 3}),
-        lambda: keys.partial(**{name: 3}),
-        lambda: keys.tokens({"carrier": "UA", name: 3}),
-        lambda: keys.matches("UA,3", {name: "3"}),
-        lambda: keys.from_text(name, "3"),
-    ]
-    for call in calls:
-        with pytest.raises(UnknownParam) as caught:
-            call()
-        assert caught.value.suggestion == suggestion
-        assert caught.value.known == ("carrier", "month")
-
-
-# From a key to params
 
 
 def test_a_long_key_is_digested_and_its_params_kept_beside_it() -> None:
@@ -300,18 +169,6 @@ def test_a_long_key_is_digested_and_its_params_kept_beside_it() -> None:
     assert keys.from_member(entry.member, entry.params) == entry
     assert parse(entry.key, entry.params) == ("delays", "7", entry.params)
     assert not keys.entry("UA").digested
-
-
-def test_a_digested_key_needs_its_params() -> None:
-    """Without them the error says where they are; with others it says so, too."""
-    keys = factory()
-    entry = keys.entry("x" * 300, 3)
-    with pytest.raises(KeyDigested):
-        parse(entry.key)
-    with pytest.raises(KeyDigested):
-        keys.from_member(entry.member)
-    with pytest.raises(NotAKey, match="not those"):
-        parse(entry.key, "x,3")
 
 
 def test_a_key_is_digested_exactly_from_the_length_on_that_leaves_room_for_any_version() -> None:
@@ -338,121 +195,6 @@ def test_sharded_and_single_keys_are_digested_alike() -> None:
             assert len(key) <= 250
 
 
-def test_params_read_back_as_they_were() -> None:
-    """From a call to a key and back to the call."""
-    keys = factory(board)
-    entry = keys.entry(DAY, "EWR", late=True)
-    assert keys.params_of(entry.params) == {"day": DAY, "airport": "EWR", "late": True}
-    assert keys.canonical(DAY) == {
-        "day": DAY,
-        "airport": None,
-        "late": False,
-    }
-    assert keys.call((DAY, "EWR", True)) == ((DAY, "EWR"), {"late": True})
-    assert keys.tokens({"day": DAY, "late": True}) == "2026-11-22,~,true"
-    assert factory(everything).params_of("") == {}
-    assert factory(everything).tokens({}) == ""
-
-
-def test_tokens_need_every_param_without_default() -> None:
-    """What is missing from a set of params is named."""
-    with pytest.raises(WrongArguments, match="'carrier' is missing"):
-        factory().tokens({"month": 3})
-
-
-@pytest.mark.parametrize("text", ["", "UA", "UA,3,4", "UA,three", "UA,03", "U A,3", "UA,~"])
-def test_a_text_of_other_params_is_refused(text: str) -> None:
-    """Params of an older version, or damaged ones, are an error and never another entry."""
-    with pytest.raises(NotAKey):
-        factory().params_of(text)
-
-
-def test_a_query_without_params_has_one_text() -> None:
-    """There is nothing to read."""
-    with pytest.raises(NotAKey, match="has 0 params, this text has 1"):
-        factory(everything).params_of("3")
-
-
-def test_a_member_of_another_query_is_refused() -> None:
-    """A factory reads members of its own query, of whichever version."""
-    assert factory().from_member("delays@old:UA,3").key == "w:{flights:0}:e:delays@old:UA,3"
-    with pytest.raises(NotAKey, match="an entry of board, not of delays"):
-        factory().from_member("board@7:UA,3")
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "",
-        "delays@7:UA,3",
-        "w:{flights:0}:seq",
-        "w:{flights}:e:delays@7:UA,3",
-        "w:{flights:x}:e:delays@7:UA,3",
-        "w:{:0}:e:delays@7:UA,3",
-        "w:{flights:0}:e:delays:UA,3",
-        "w:{flights:0}:e:@7:UA,3",
-        "w:{flights:0}:e:delays@:UA,3",
-        "w:{flights:0}:e:delays@7",
-        "w:{flights:0}:e:delays@7:U A,3",
-        "w:{flights:0}:e:delays@7:UA,3\n",
-        "w:{flights:0}:e:delays@7:{UA}",
-        "w:{flights:0}:e:delays@7:#123",
-        "w:{flights:0}:e:del%2ays@7:UA",
-        "w:{flights:0}:e:del%FFays@7:UA",
-        "xw:{flights:0}:e:delays@7:UA,3",
-    ],
-)
-def test_a_foreign_key_is_refused(key: str) -> None:
-    """What is not exactly an entry's key is an error that shows it."""
-    with pytest.raises(NotAKey):
-        parse(key)
-
-
-# Parts of params
-
-
-def test_partial_params_are_checked_and_canonical() -> None:
-    """An invalidation by part passes the same checks as a call."""
-    keys = factory()
-    assert keys.partial(carrier=Airline.UNITED) == {"carrier": "UA"}
-    assert keys.partial() == {}
-    with pytest.raises(ParamError, match="expected month to be int"):
-        keys.partial(month="3")
-
-
-@pytest.mark.parametrize(
-    ("tokens", "partial", "matches"),
-    [
-        ("UA,3", {"carrier": "UA"}, True),
-        ("UA,3", {"carrier": "UA", "month": "3"}, True),
-        ("UA,3", {"carrier": "UA", "month": "4"}, False),
-        ("UA,3", {"month": "UA"}, False),
-        ("UA,3", {}, True),
-        ("U,A", {"carrier": "UA"}, False),
-    ],
-)
-def test_an_entry_matches_if_all_parts_do(tokens: str, partial: dict[str, str], matches: bool) -> None:
-    """Each given param is compared with the token in its own place."""
-    assert factory().matches(tokens, partial) is matches
-
-
-def test_an_entry_of_a_version_with_other_params_matches() -> None:
-    """What can't be told apart is rather removed than left to be served."""
-    assert factory().matches("UA", {"carrier": "DL"})
-    assert factory().matches("UA,3,EWR", {"carrier": "DL"})
-
-
-def test_a_param_typed_by_hand_passes_the_same_checks() -> None:
-    """What a person types is read by the param's type; a mistake names the param."""
-    assert factory().from_text("carrier", "U A") == "U A"
-    assert factory().from_text("month", "3") == 3
-    with pytest.raises(ParamError, match="expected month to be int, got: 'three'"):
-        factory().from_text("month", "three")
-
-
-# Shards
-
-
 def test_shards_are_spread_and_stable() -> None:
     """The shard is the same in every process: a change of how it is chosen strands all entries."""
     keys = factory(shards=64)
@@ -462,39 +204,6 @@ def test_shards_are_spread_and_stable() -> None:
         counts[keys.entry("UA", number).shard] += 1
     assert min(counts) > 50
     assert max(counts) < 150
-
-
-# Names that leave no room
-
-
-@pytest.mark.parametrize(
-    ("option", "given"),
-    [
-        ("version", {"version": ""}),
-        ("version", {"version": "v" * 33}),
-        ("version", {"version": "é" * 6}),
-        ("name", {"query": "q" * 162}),
-        ("name", {"query": "é" * 50}),
-        ("namespace", {"namespace": ""}),
-        ("namespace", {"namespace": "n" * 200}),
-    ],
-)
-def test_a_name_that_leaves_no_room_for_params_is_refused(option: str, given: dict[str, str]) -> None:
-    """However long its params, every key must fit into 250 bytes; the error says how long a name may be."""
-    with pytest.raises(InvalidOption) as caught:
-        factory(**given)  # type: ignore[arg-type]
-    assert caught.value.option == option
-    longest = int(re.search(r"1 to (\d+) bytes", caught.value.expected)[1])  # type: ignore[index]
-    at_most = {"version": "version", "name": "query", "namespace": "namespace"}[option]
-    fitting = factory(**{at_most: "n" * longest})  # type: ignore[arg-type]
-    assert len(fitting.entry("x" * 1000).key) <= 250
-
-
-def test_an_empty_query_name_is_refused() -> None:
-    """A key without a query could not be read back."""
-    params = read_params(delays, "delays")
-    with pytest.raises(InvalidOption, match="name"):
-        KeyFactory("flights", 1, "", "7", params.signature, params.types)
 
 
 def test_keys_of_one_shard_share_a_hash_tag() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.patience import PATIENCE_S
 from warmer.runtime.slots import Slots
 
 
@@ -13,6 +14,18 @@ def test_places_are_taken_until_none_is_left() -> None:
     assert [slots.take() for _ in range(3)] == [True, True, False]
     slots.release()
     assert slots.take()
+
+
+def test_a_free_place_is_had_without_waiting() -> None:
+    """And it is one place the less, until it is given back."""
+
+    async def taken() -> list[bool]:
+        slots = Slots(1)
+        async with asyncio.timeout(PATIENCE_S), slots:
+            inside = slots.take()
+        return [inside, slots.take(), slots.take()]
+
+    assert asyncio.run(taken()) == [False, True, False]
 
 
 def test_who_waits_longest_is_next() -> None:
@@ -41,7 +54,7 @@ def test_who_waits_longest_is_next() -> None:
 def test_a_wait_that_is_cancelled_takes_no_place() -> None:
     """Neither one that is cancelled while it waits, nor one to whom a place was just given."""
 
-    async def free_after_cancelling() -> bool:
+    async def free_after_cancelling() -> list[bool]:
         slots = Slots(1)
         assert slots.take()
         early, given = asyncio.ensure_future(slots.acquire()), asyncio.ensure_future(slots.acquire())
@@ -50,6 +63,8 @@ def test_a_wait_that_is_cancelled_takes_no_place() -> None:
         slots.release()
         given.cancel()
         await asyncio.gather(early, given, return_exceptions=True)
-        return slots.take()
+        assert early.cancelled()
+        assert given.cancelled()
+        return [slots.take(), slots.take()]
 
-    assert asyncio.run(free_after_cancelling())
+    assert asyncio.run(free_after_cancelling()) == [True, False]

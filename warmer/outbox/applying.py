@@ -162,10 +162,13 @@ class Applying:
         calls += [self._entry(hit) for hit in entries]
         if not calls:
             return []
-        if self._unfinished is not None and self._ahead and not self._more:
-            calls.append(self._unfinished.call_off())  # by now, each shard has a record of what it has left
+        beforehand = self._unfinished if self._ahead and not self._more else None
+        if beforehand is not None:
+            calls.append(beforehand.call_off())  # by now, each shard has a record of what it has left
         hit = (*names, *(entry.name for entry in entries))[:20]
         replies = self._confirmed(hit, lambda: self._store.scripts.run_all(calls))
+        if beforehand is not None:
+            beforehand.called_off()
         for reply in replies[len(roots) : len(roots) + len(entries)]:
             self.removed += int(reply[2])
         left = [pair for shard in range(len(roots)) for pair in self._stamped(shard, replies[shard])]

@@ -140,7 +140,6 @@ class Flight:
 
     async def _open(self, opening: Opening) -> float:
         """Serve the answer that was asked for ahead, under a slot that was taken for it."""
-        self.slot_kept = False
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(OPENS_IN_S):

@@ -41,8 +41,7 @@ class Opening:
         try:
             LoadThread(self._flight.query.name, self._run).start()
         except RuntimeError:  # the process may have no more threads
-            if self.take_back():
-                self._tell(None)
+            self._tell(None)
 
     def take_back(self) -> bool:
         """Have nothing asked here any more; False: it is being asked."""

@@ -67,8 +67,11 @@ class Unfinished:
 
     def call_off(self) -> Call:
         """The command that takes away what was written beforehand, when the shards have told of the rest."""
-        self.at.discard((0, self.id + AHEAD))
         return Call("", b"", ["HDEL", keyspace(self.store.namespace, 0).unfinished, self.id + AHEAD])
+
+    def called_off(self) -> None:
+        """It has been taken away. Not before: until then nobody else may take it over by that."""
+        self.at.discard((0, self.id + AHEAD))
 
     def carry_on(self) -> None:
         """Say now and then that its invoker is at it. Raises ServerError."""

@@ -59,7 +59,7 @@ class Disturbing:
 
     def look(self) -> None:
         """Count what this life of the server has decided about the entries of the one before."""
-        if not self.done["restore"]:
+        if not (self._setting.trust and self.done["restore"]):
             return
         with redis.Redis.from_url(self._server.url, decode_responses=True) as client:
             current, said = client.hmget(keyspace(self._setting.namespace, 0).life, "current", "trust")
