@@ -111,8 +111,7 @@ class Runtime:
         self.loading_past: set[tuple[int, str]] = set()  # entries that are loaded here while they are barred
         self._flights: dict[bytes, Flight] = {}  # by key
         self._firsts: dict[bytes, Reader] = {}
-        self._joins: Crossing[tuple[Any, ...]] = Crossing(self._join)
-        self._followers: Crossing[tuple[Any, ...]] = Crossing(self._join, FOLLOW_S)
+        self._joins, self._followers = Crossing(self._join), Crossing(self._join, FOLLOW_S)
         self.gatherings, self.turns = Gatherings(self.store, self.join), Turns(self)
         self.missing: dict[bytes, tuple[EntryKey, Mapping[str, Any]]] = {}  # see note_missing
         self._asked: dict[bytes, float] = {}
