@@ -94,6 +94,21 @@ def test_nobody_joins_before_the_turn_has_ended(flights: _Flights, turns: Turns)
     asyncio.run(main())
 
 
+def test_those_who_come_with_the_first_share_a_reader(flights: _Flights, turns: Turns) -> None:
+    """Also before the first one's flight is known."""
+    flights.here.clear()
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(turns.join(_joint())) for _ in range(4)]
+        await _turn()
+        assert len(flights.joined) == 2
+        for _, reader in flights.joined:
+            reader.finish(LOADED)
+        assert await asyncio.gather(*tasks) == [LOADED] * 4
+
+    asyncio.run(main())
+
+
 def test_the_first_joins_at_once(flights: _Flights, turns: Turns) -> None:
     """Where nobody waits yet there is nobody to share with, and a load to begin."""
     flights.here.clear()

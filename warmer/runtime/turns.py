@@ -48,8 +48,6 @@ class Turns:
     async def join(self, joint: Joint) -> Outcome:
         """What becomes of it. Cancelling it stops the wait, not a load that others wait for."""
         key = joint.entry.key
-        if not self._runtime.flies(key.encode()):
-            return await awaited(self._runtime.meet(joint))  # at once: there is nobody yet to come to
         loop = asyncio.get_running_loop()
         coming = self._coming.get(loop)
         if coming is None:
@@ -58,6 +56,8 @@ class Turns:
         company = coming.get((key, joint.loads))
         if company is None:
             company = coming[key, joint.loads] = Company(joint)
+            if not self._runtime.flies(key.encode()):
+                return await awaited(self._runtime.meet(joint))  # at once: nobody is there yet to come to
         waiting: asyncio.Future[Outcome] = loop.create_future()
         company.waiting.append(waiting)
         try:
