@@ -6,17 +6,15 @@ must not be older than a commit that has returned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import select, update
 
 from tests.faults.switch import Switch
-from tests.tracked import CALLS, Tracked, prepare
+from tests.tracked import CALLS, Tracked
 from tests.trusting.fleet import Fleet, delay, stored
 from warmer.outbox import elsewhere, rows
 from warmer.outbox.relay import Relay
@@ -28,34 +26,11 @@ pytestmark = pytest.mark.faults
 UA_JANUARY, UA_FEBRUARY, AA_JANUARY = CALLS
 
 
-@pytest.fixture(params=["sqlite"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """A database with three flights and an outbox; on SQLite where nothing else is said."""
-    sqlite = request.param == "sqlite"
-    made = prepare(f"sqlite:///{tmp_path / 'flights.db'}" if sqlite else request.getfixturevalue("pg_url"))
-    yield made
-    made.dispose()
-
-
 @pytest.fixture
-def fleet(tmp_path: Path, engine: Engine, namespace: str) -> Iterator[Fleet]:
-    """One server with nothing in it."""
-    with ValkeyServer(tmp_path / "data", args={"repl-diskless-sync-delay": 0}) as server:
-        fleet = Fleet(server, engine, namespace)
-        yield fleet
-        fleet.close()
-
-
-@pytest.fixture
-def replica(fleet: Fleet) -> Iterator[ValkeyServer]:
-    """A replica of the fleet's server."""
-    following: dict[str, str | int] = {
-        "replicaof": f"127.0.0.1 {fleet.server.port}",
-        "repl-diskless-sync-delay": 0,
-    }
-    with ValkeyServer(args=following) as server:
-        fleet.copied(server)
-        yield server
+def replica(fleet: Fleet, replica: ValkeyServer) -> ValkeyServer:
+    """A replica that has all that the fleet's server has."""
+    fleet.copied(replica)
+    return replica
 
 
 def _process(fleet: Fleet, server: ValkeyServer | None = None) -> Tracked:
@@ -65,7 +40,7 @@ def _process(fleet: Fleet, server: ValkeyServer | None = None) -> Tracked:
     return made
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("fleet_engine", ["sqlite", "postgresql"], indirect=True)
 def test_a_commit_that_was_applied_at_the_old_primary(fleet: Fleet, replica: ValkeyServer) -> None:
     """It returned after others had loaded the old row at the new one: a relay there finds it by its mark, as
     often as it happens, and what was committed before the failover is not touched.

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.tracked import CALLS, prepare
+from tests.tracked import CALLS
 from tests.trusting.fleet import Fleet, delay, stored
 from warmer.outbox import horizon
 from warmer.outbox.relay import Relay
-from warmer.testing import ValkeyServer
 
 pytestmark = pytest.mark.faults
 
 OLDER = "denied: its data is older than the replay window"
 TWO_DAYS_US = 2 * 86_400_000_000
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, namespace: str) -> Iterator[Fleet]:
-    """One server with nothing in it, and a database on SQLite."""
-    engine = prepare(f"sqlite:///{tmp_path / 'flights.db'}")
-    with ValkeyServer(tmp_path / "data") as server:
-        fleet = Fleet(server, engine, namespace)
-        yield fleet
-        fleet.close()
-    engine.dispose()
 
 
 def _taken(fleet: Fleet) -> tuple[str, set[str]]:

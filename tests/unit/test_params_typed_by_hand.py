@@ -5,19 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum, Flag
+from enum import Flag
 from typing import Any, Literal
 from uuid import UUID
 
 import pytest
 
+from tests.unit.param_kinds import Side
 from warmer.core.params import Misfit, param_type
-
-
-class Side(Enum):
-    ARRIVAL = "arr"
-    DEPARTURE = "dep"
-    ARR = "arr"  # noqa: PIE796 - an alias
 
 
 class Right(Flag):
