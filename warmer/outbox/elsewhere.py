@@ -18,11 +18,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import Connection
 
 from warmer.core.keyspace import keyspace
 from warmer.outbox import rows
-from warmer.outbox.lives import Lives
+from warmer.outbox.lives import Lives, Ranges
 from warmer.outbox.settling import settle
 from warmer.store.scripts import Call
 
@@ -72,7 +72,7 @@ class _Present:
     """What is known of one life. lacks: rows marked with others, and not before it began, by database."""
 
     lives: Lives
-    lacks: dict[Database, ColumnElement[bool]] = field(default_factory=dict)
+    lacks: dict[Database, Ranges] = field(default_factory=dict)
 
 
 class Elsewhere:
@@ -108,7 +108,7 @@ class Elsewhere:
         self.done = self._present is not None
         return applied
 
-    def apply(self, database: Database, lives: Lives, lacks: ColumnElement[bool]) -> int:
+    def apply(self, database: Database, lives: Lives, lacks: Ranges) -> int:
         """Apply rows that are marked, and lacking, in the present life; how many."""
         applied = 0
         while True:
@@ -117,7 +117,7 @@ class Elsewhere:
             if not full:
                 return applied
 
-    def _batch(self, lives: Lives, lacks: ColumnElement[bool], connection: Connection) -> tuple[int, bool]:
+    def _batch(self, lives: Lives, lacks: Ranges, connection: Connection) -> tuple[int, bool]:
         found = rows.elsewhere(connection, self._namespace.namespace, lacks, BATCH)
         changes, ids = rows.merged(found)
         if not ids:
@@ -133,7 +133,7 @@ class Elsewhere:
         runtime.counts.add("outbox_rows_replayed", len(ids))
         return len(ids), len(found) == BATCH
 
-    def _lacked(self, database: Database, lives: Lives) -> ColumnElement[bool] | None:
+    def _lacked(self, database: Database, lives: Lives) -> Ranges | None:
         """What to look for in this life; None if it is over.
 
         Stamps of one life are given in order, and before their rows are marked. So what has an earlier stamp

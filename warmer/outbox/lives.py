@@ -7,14 +7,17 @@ and so for each life before that one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_
 
 from warmer.outbox.schema import outbox
+
+#: Rows by their marks: each a range of the index on (namespace, life, stamp).
+Ranges: TypeAlias = Sequence[ColumnElement[bool]]
 
 _SETTLED: Final = "settled:"
 _WAS: Final = "was:"
@@ -65,21 +68,21 @@ class Lives:
         """Whether the data has what was applied in that life, and settled with that stamp."""
         return life == self.current or stamp <= self.settled.get(life, -1)
 
-    def lacks(self) -> ColumnElement[bool]:
-        """The rows that are marked as applied, and not to this data, as ranges of the index on (life, stamp).
+    def lacks(self) -> Ranges:
+        """The rows that are marked as applied, and not to this data.
 
         "" is a life that all data has.
         """
         unmarked = and_(outbox.c.life.is_(None), outbox.c.applied_at.is_not(None))
-        return or_(unmarked, self.behind(self.settled))
+        return [unmarked, *self.behind(self.settled)]
 
-    def behind(self, settled: Mapping[str, int]) -> ColumnElement[bool]:
-        """The rows that are marked with other lives, and later there than these stamps, as such ranges."""
+    def behind(self, settled: Mapping[str, int]) -> Ranges:
+        """The rows that are marked with other lives, and later there than these stamps."""
         life, stamp = outbox.c.life, outbox.c.stamp
         known = sorted({"", self.current, *settled})
         between = [and_(life > low, life < high) for low, high in pairwise(known)]
         later = [and_(life == one, stamp > settled[one]) for one in known if one not in ("", self.current)]
-        return or_(*between, life > known[-1], *later)
+        return [*between, life > known[-1], *later]
 
 
-__all__ = ["Lives"]
+__all__ = ["Lives", "Ranges"]

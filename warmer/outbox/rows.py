@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, union_all, update
 from sqlalchemy.exc import DBAPIError
 
 from warmer.core.changes import Changes
 from warmer.errors import OutboxMissing, OutboxOutdated
 from warmer.outbox import horizon
+from warmer.outbox.lives import Ranges
 from warmer.outbox.schema import ADD_LIFE, outbox
 from warmer.outbox.settling import Settled
 
@@ -77,7 +78,7 @@ def pending(connection: Connection, namespace: str, most: int) -> Sequence[Row]:
 
 
 def outstanding(
-    connection: Connection, namespace: str, lacks: ColumnElement[bool], after: int, most: int
+    connection: Connection, namespace: str, lacks: Ranges, after: int, most: int
 ) -> Sequence[Row]:
     """Rows behind the id `after` that nobody has marked, or that are marked as applied elsewhere: `lacks`.
 
@@ -86,19 +87,26 @@ def outstanding(
     found = (
         select(outbox.c.id, outbox.c.changes, outbox.c.own)
         .where(outbox.c.namespace == namespace, outbox.c.id > after)
-        .where(or_(outbox.c.applied_at.is_(None), lacks))
+        .where(or_(outbox.c.applied_at.is_(None), *lacks))
         .order_by(outbox.c.id)
         .limit(most)
     )
     return [Row(*row) for row in connection.execute(found, execution_options=OURS)]
 
 
-def elsewhere(connection: Connection, namespace: str, lacks: ColumnElement[bool], most: int) -> Sequence[Row]:
-    """Rows that are marked as applied elsewhere, in any order; what another is at is left to it."""
+def elsewhere(connection: Connection, namespace: str, lacks: Ranges, most: int) -> Sequence[Row]:
+    """Rows that are marked as applied elsewhere, in any order; what another is at is left to it.
+
+    Looked for range by range: where they are alternatives of one condition, PostgreSQL reads the whole table.
+    """
+    ours = outbox.c.namespace == namespace
+    marked = union_all(*(select(outbox.c.id).where(ours, one) for one in lacks)).limit(most)
+    ids = connection.execute(marked, execution_options=OURS).scalars().all()
+    if not ids:
+        return []
     found = (
         select(outbox.c.id, outbox.c.changes, outbox.c.own)
-        .where(outbox.c.namespace == namespace, lacks)
-        .limit(most)
+        .where(outbox.c.id.in_(ids), or_(*lacks))
         .with_for_update(skip_locked=True)
     )
     return [Row(*row) for row in connection.execute(found, execution_options=OURS)]

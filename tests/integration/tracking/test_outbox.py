@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, create_engine, func, select, text, update
+from sqlalchemy import Engine, create_engine, event, func, insert, select, text, update
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -24,6 +25,7 @@ from warmer.outbox.schema import outbox
 from warmer.outbox.settling import Settled
 from warmer.testing import ValkeyServer, wait_until
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JANUARY, FEBRUARY, OTHER = ("UA", 1), ("UA", 2), ("AA", 1)
 
 
@@ -131,6 +133,28 @@ def test_a_mark_of_another_life_stays_unless_it_is_applied_again(made: Tracked) 
         rows.mark(connection, [2, 4], Settled("b" * 8, 10), again=True)
 
         assert not rows.elsewhere(connection, name, lives.lacks(), 10)
+
+
+def test_marks_of_other_lives_are_looked_for_by_their_index(made: Tracked) -> None:
+    """In the usual case there are none, and the whole table is not read to find that out."""
+    lives = Lives("b" * 8, {"a" * 8: 3000, "b" * 8: 3000}, "a" * 8, "", True, "")
+    marked = [
+        {"namespace": "n", "own": False, "changes": "{}", "life": life * 8, "stamp": stamp, "applied_at": NOW}
+        for life in "ab"
+        for stamp in range(3000)
+    ]
+    asked: list[tuple[str, Any]] = []
+    with made.engine.begin() as connection:
+        connection.execute(insert(outbox), marked, execution_options=rows.OURS)
+        connection.execute(text("ANALYZE"))
+        event.listen(made.engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3])))
+        assert rows.elsewhere(connection, "n", lives.behind(lives.settled), 500) == []
+        ((statement, parameters),) = asked
+        explain = "EXPLAIN" if made.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+        told = connection.exec_driver_sql(f"{explain} {statement}", parameters)
+        plan = [" ".join(map(str, row)) for row in told]
+    assert any("warmer_outbox_marks" in line for line in plan), plan
+    assert not any("Seq Scan" in line or "SCAN warmer_outbox" in line for line in plan), plan
 
 
 def test_an_invalidation_waits_for_its_transaction(made: Tracked) -> None:
