@@ -69,7 +69,7 @@ def drive(runtime: Runtime, steps: Steps[T], query: str = "", instead: str = "")
                 reply = runtime.store.fetch_many(need)
             elif isinstance(need, Fronts):
                 reply = [runtime.store.fetch_front(*front) for front in need.wanted]
-            elif isinstance(need, Handover) and need.done():
+            elif isinstance(need, Handover) and need.done():  # found with others: nothing stood still
                 reply = need.result()
             else:
                 warn_in_loop(runtime, query, instead)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import threading
 from collections.abc import Generator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from tests.guarding import namespaces, processes, sockets, threads
 from warmer.namespace import Warmer
@@ -17,6 +19,8 @@ from warmer.testing.tether import adopt_orphans
 
 _TESTS = Path(__file__).parent.parent
 _WITHOUT_SERVERS = (_TESTS / "unit", _TESTS / "property")
+#: A teardown's, in seconds. What else bounds a test is used up by a test that has failed.
+_TEARDOWN_S = 100.0
 _KEPT_SETTINGS = ("WARMER_RACE_", "WARMER_TEST_")
 
 # What a fixture of more than one test has started may outlive a test.
@@ -68,7 +72,12 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """Fail a test that leaves a process or a thread of Warmer behind; either is ended."""
+    """Fail a test that leaves a process or a thread of Warmer behind; either is ended.
+
+    Where it never ends all stacks are shown, and this process ends: the others go on.
+    """
+    stderr = item.config.stash[fault_handler_stderr_fd_key]
+    faulthandler.dump_traceback_later(_TEARDOWN_S, file=stderr, exit=True)
     old_processes, old_threads, old_namespaces = item.stash[_before]
     try:
         yield
@@ -80,6 +89,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
             _fail("threads behind (close() the namespace): " + ", ".join(left))
     finally:
         namespaces.close_left(old_namespaces | _shared_namespaces)
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _fail(what: str) -> None:

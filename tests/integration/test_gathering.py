@@ -11,6 +11,7 @@ import pytest
 
 from tests.board import Board, value_of
 from tests.patience import PATIENCE_S
+from warmer.errors import NamespaceClosed
 from warmer.runtime.contract import Reader
 from warmer.runtime.gathering import Gathering
 from warmer.store import connections as pool
@@ -177,6 +178,52 @@ def test_nothing_is_loaded_for_who_was_interrupted_alone(
 
     assert not board.runtime._flights
     assert not board.runtime.gatherings._open
+
+
+def test_who_is_interrupted_before_it_looks_leaves_nobody_asleep(
+    board: Board, start: Start, crowded: list[Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have come to it already: they wait for the load."""
+    gatherings = board.runtime.gatherings
+    came, go_on = threading.Event(), threading.Event()
+
+    def interrupted(*_: Any) -> Any:
+        came.set()
+        assert go_on.wait(PATIENCE_S)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gatherings, "_look", interrupted)
+        first = start(board.departures, "JFK")
+        assert came.wait(PATIENCE_S)
+    others = [start(board.departures, "JFK") for _ in range(2)]
+    wait_until(lambda: _gathered(board) == 2, description="them to gather")
+    _give_back(board, crowded)
+
+    go_on.set()
+
+    assert isinstance(first.exception(PATIENCE_S), KeyboardInterrupt)
+    assert {value_of(one) for one in others} == {1}
+
+
+def test_who_has_just_come_is_told_when_the_namespace_closes(board: Board, start: Start) -> None:
+    """Also who came so soon after others that the flight had not been woken for it."""
+    gate = board.hold(1)
+    readers = [start(board.departures, "JFK")]
+    gate.wait_entered()
+    followers = board.runtime._followers
+    followers._pause_s = 3600
+    while not followers._told:  # until somebody has come to others, and there is a pause
+        readers.append(start(board.departures, "JFK"))
+        board.wait_joined(len(readers) - 1)
+    readers.append(start(board.departures, "JFK"))
+    wait_until(lambda: bool(followers._items), description="it to come")
+
+    board.flights.close()
+
+    for one in readers:
+        assert isinstance(one.exception(PATIENCE_S), NamespaceClosed)
+    gate.open()
 
 
 def test_a_server_that_is_away_is_told_to_each(make_board: Callable[..., Board], start: Start) -> None:

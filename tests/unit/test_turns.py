@@ -109,6 +109,21 @@ def test_those_who_come_with_the_first_share_a_reader(flights: _Flights, turns: 
     asyncio.run(main())
 
 
+def test_who_can_not_join_is_told(flights: _Flights, turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so are all who share its place: nobody waits for ever."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(flights, "join", broken)
+
+    async def main() -> None:
+        told = await asyncio.gather(turns.join(_joint()), turns.join(_joint(LAX)), return_exceptions=True)
+        assert [str(one) for one in told] == ["can't start new thread"] * 2
+
+    asyncio.run(main())
+
+
 def test_the_first_joins_at_once(flights: _Flights, turns: Turns) -> None:
     """Where nobody waits yet there is nobody to share with, and a load to begin."""
     flights.here.clear()

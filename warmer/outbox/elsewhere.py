@@ -12,7 +12,6 @@ from how long it is ago by the server's, as a bound: neither clock is compared w
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from warmer.namespace import Warmer
     from warmer.outbox.databases import Database
     from warmer.store.operations import Store
-
-log = logging.getLogger("warmer")
 
 #: Rows a look; a full one is followed by another.
 BATCH: Final = 500

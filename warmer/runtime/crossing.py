@@ -38,6 +38,11 @@ class Crossing(Generic[T]):
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._look)
 
+    def end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop take what is there before it stops, as it is asked to next. From any thread."""
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._look)
+
     def _look(self) -> None:
         if self._pause_s and self._items:
             asyncio.get_running_loop().call_later(self._pause_s, self._look)

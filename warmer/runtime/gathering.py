@@ -66,13 +66,18 @@ class Gatherings:
         key = entry.key.encode()
         while True:
             mine = Gathering(query, entry, params)
-            # A thread that runs an event loop does not stand still for what it can ask by itself.
-            there = mine if in_loop() else self._open.setdefault(key, mine)
-            if there is mine:
-                self._look(key, mine, reader)
-                return reader.future
-            if there.add(reader):
-                return reader.future
+            try:
+                # A thread that runs an event loop does not stand still for what it can ask by itself.
+                there = mine if in_loop() else self._open.setdefault(key, mine)
+                if there is mine:
+                    self._look(key, mine, reader)
+                    return reader.future
+                if there.add(reader):
+                    return reader.future
+            except BaseException:  # it was interrupted; the others go on
+                reader.future.cancel()
+                self._send_on(mine, self._close(key, mine))
+                raise
 
     def about(self, key: bytes) -> tuple[EntryKey, Mapping[str, Any]] | None:
         """Entry and params of a key that is being looked for."""
@@ -93,7 +98,7 @@ class Gatherings:
             # Before it is sent: who comes later may not have what was read before it came.
             there = self._store.fetch(key, before=lambda: looked_for.extend(self._close(key, mine)))
         except BaseException:
-            reader.future.cancel()  # it was interrupted; the others go on
+            reader.future.cancel()  # before the others are sent on: nothing is loaded for it alone
             raise
         finally:
             looked_for += self._close(key, mine)

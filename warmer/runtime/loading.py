@@ -69,17 +69,13 @@ class Load:
         """Run it, and tell its readers when it ends."""
         task = asyncio.get_running_loop().create_task(self._run())
         self.runtime.tasks.add(task)
-        task.add_done_callback(self.runtime.tasks.discard)
+        task.add_done_callback(self._over)
 
     async def _run(self) -> None:
         if self.lease:
             self.runtime.heartbeat.hold(self.lease)
         try:
             outcome = await self.ended()
-        except asyncio.CancelledError:
-            name, params = self.query.name, self.flight.entry.params
-            finish(self.readers, Outcome("failed", error=NamespaceClosed(name, params)))
-            raise
         finally:
             if self.lease:
                 self.runtime.heartbeat.drop(self.lease)
@@ -89,6 +85,12 @@ class Load:
                 self.runtime.slots.release()
         finish(self.readers, outcome)
         self.runtime.wake(self.flight.entry)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self.runtime.tasks.discard(task)
+        if task.cancelled():  # the runtime was closed, maybe before this had begun
+            name, params = self.query.name, self.flight.entry.params
+            finish(self.readers, Outcome("failed", error=NamespaceClosed(name, params)))
 
     async def ended(self) -> Outcome:
         """Run the load on a thread of its own; past `timeout` it is given up, its commit refused."""

@@ -323,6 +323,7 @@ class Runtime:
             self.tallies.flush()
             self.outcomes.flush()
         if self._loop is not None:
+            self._followers.end(self._loop)  # it may not have been called for them
             self._loop.call_soon_threadsafe(self._loop.stop)
         self.load_loop.close()
         self.lines.close()
@@ -350,7 +351,7 @@ class Runtime:
             flight.begun = True
             task = self.loop.create_task(self._fly(flight))
             self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            task.add_done_callback(lambda task: self._flown(flight, task))
 
     def _open_flight(
         self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
@@ -377,16 +378,18 @@ class Runtime:
     async def _fly(self, flight: Flight) -> None:
         try:
             await flight.fly()
-        except asyncio.CancelledError:
-            error = NamespaceClosed(flight.query.name, flight.entry.params)
-            finish(flight.readers, Outcome("failed", error=error))
-            raise
         except Exception as exc:  # a fault of ours: it must reach those who wait, or they would wait for ever
             log.exception("waiting for %s failed", flight.entry.member)
             finish(flight.readers, Outcome("failed", error=exc))
         finally:
             del self._flights[flight.key]
             self.missing.pop(flight.key, None)
+
+    def _flown(self, flight: Flight, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if task.cancelled():  # by `close`, and maybe before it had begun
+            error = NamespaceClosed(flight.query.name, flight.entry.params)
+            finish(flight.readers, Outcome("failed", error=error))
 
     def _woken(self, shard: int, member: str) -> None:
         with contextlib.suppress(RuntimeError):  # closed meanwhile: nobody waits any more

@@ -71,5 +71,11 @@ class Turns:
             if company.left == len(company.waiting):
                 continue
             query, entry, params, loads, _ = company.joint
-            company.load = self._runtime.join(query, entry, params, Reader(loads=loads))
+            try:
+                company.load = self._runtime.join(query, entry, params, Reader(loads=loads))
+            except Exception as exc:  # noqa: BLE001 - they would wait for ever
+                for waiting in company.waiting:
+                    if not waiting.done():
+                        waiting.set_exception(exc)
+                continue
             tell(loop, company.waiting, company.load)

@@ -40,7 +40,7 @@ PUT_LEASE_US = 2_000_000
 PROTOCOL = 1
 
 _T = TypeVar("_T")
-#: What a GET found: a blob, nothing, or that the server is away.
+#: What a GET found: a blob, nothing, or that the server is away, or that no connection was free for it.
 Found = bytes | ServerError | Crowded | None
 AcquireKind = Literal["granted", "committed", "handed", "busy", "failed", "soon", "barred"]
 
