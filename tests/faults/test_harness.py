@@ -23,15 +23,19 @@ def run(pg_url: str, *arguments: str) -> tuple[int, str]:
 
 def test_nothing_wrong_is_read_whatever_is_killed(pg_url: str) -> None:
     """Writers, readers and workers, paused and killed, over a server that is set back: all is right."""
-    code, said = run(pg_url, "--reads", "15000", "--limit", "15")
+    said = ""
+    for limit in ("15", "60"):  # again, and for longer, where a slow machine gave too few of them
+        code, said = run(pg_url, "--reads", "15000", "--limit", limit)
+        assert code == 0, said
+        if _figure("reads", said) > 50 and _figure("writes", said) > 3:
+            return
+    pytest.fail(said)
 
-    assert code == 0, said
-    reads, writes = re.search(r"^reads +([\d,]+)", said, re.M), re.search(r"^writes +([\d,]+)", said, re.M)
-    assert reads is not None, said
-    assert writes is not None, said
-    # However slow the machine: enough of both that they have met.
-    assert int(reads[1].replace(",", "")) > 50, said
-    assert int(writes[1].replace(",", "")) > 3, said
+
+def _figure(of: str, said: str) -> int:
+    found = re.search(rf"^{of} +([\d,]+)", said, re.M)
+    assert found is not None, said
+    return int(found[1].replace(",", ""))
 
 
 def test_a_part_taken_out_is_seen(pg_url: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.board import Board, value_of
 from warmer import LoadFailed, LoadTimeout, WaitTimeout, Warmer, WarmerError
 from warmer.errors import ResultNotStorable, ResultTooLarge
+from warmer.store.report import stale_members
 from warmer.testing import Clock, wait_until
 
 Start = Callable[..., Future[Any]]
@@ -24,9 +25,10 @@ def test_a_failed_load_is_told_to_all_who_wait_and_repeated_by_none(board: Board
     """Fifty readers, one load, one failure: each gets an error of its own that names the cause."""
     gate = board.hold(1)
     board.fail(1, ValueError("no such airport"))
-    readings = [start(board.departures, "JFK") for _ in range(50)]
+    readings = [start(board.departures, "JFK")]
     gate.wait_entered()
-    wait_until(lambda: board.waiting() >= 40, description="most readers to wait")
+    readings += [start(board.departures, "JFK") for _ in range(49)]
+    board.wait_joined(49)
 
     gate.open()
 
@@ -51,6 +53,21 @@ def test_the_reader_whose_load_failed_sees_the_cause_itself(board: Board) -> Non
 
     assert caught.value.__cause__ is cause
     assert caught.value.retry_in_s > 0
+
+
+def test_what_failed_is_stale_though_nobody_keeps_it_warm(board: Board) -> None:
+    """A failure by hand is found again by `warm --stale`, and once, whether it is kept warm or not."""
+    board.departures("EWR")
+    board.departures.invalidate("EWR")
+    board.fail(2, ValueError("no such airport"))
+    board.fail(3, ValueError("no such airport"))
+    for airport in ("JFK", "EWR"):
+        with pytest.raises(LoadFailed):
+            board.departures.refresh(airport)
+
+    stale = stale_members(board.runtime.store, board.departures._reading)
+
+    assert sorted(one["airport"] for one in stale) == ["EWR", "JFK"]
 
 
 def test_a_traceback_that_a_reader_gets_is_not_logged_as_well(

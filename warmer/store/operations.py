@@ -354,6 +354,11 @@ class Store:
         for page in self._scan("ZSCAN", self.roots[shard] + f"index:{escape(query)}".encode()):
             yield page[::2]
 
+    def failed(self, shard: int, query: str) -> Iterator[list[str]]:
+        """The members of a query's entries whose last load failed, a page at a time."""
+        for page in self._scan("HSCAN", self.roots[shard] + b"failures", f"{escape(query)}@*"):
+            yield page[::2]
+
     def params_of(self, shard: int, members: Sequence[str]) -> dict[str, str]:
         """Tokens of members whose key is a digest."""
         if not members:
@@ -361,10 +366,10 @@ class Store:
         reply = self.scripts.command("HMGET", self.roots[shard] + b"params", *members)
         return {m: _text(t) for m, t in zip(members, reply, strict=True) if t is not None}
 
-    def _scan(self, command: str, key: bytes) -> Iterator[list[str]]:
+    def _scan(self, command: str, key: bytes, wanted: str = "*") -> Iterator[list[str]]:
         cursor = b"0"
         while True:
-            page: list[Argument] = [command, key, cursor, "COUNT", CHUNK]
+            page: list[Argument] = [command, key, cursor, "MATCH", wanted, "COUNT", CHUNK]
             reply = self.confirmed((command,), functools.partial(self.scripts.command, *page))
             cursor = reply[0]
             yield [_text(member) for member in reply[1]]

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from warmer.core.adaptive import Adaptive, History
@@ -151,7 +152,10 @@ def stale_members(store: Store, reading: Reading[Any]) -> list[dict[str, Any]]:
     """
     now, found = store.resync_now(), []
     for shard in range(store.settings.shards):
-        for page in store.indexed(shard, reading.name):
+        failed = list(store.failed(shard, reading.name))  # which nobody may keep warm any more
+        told = set(chain.from_iterable(failed))
+        rest = ([one for one in page if one not in told] for page in store.indexed(shard, reading.name))
+        for page in chain(failed, rest):
             known = store.params_of(shard, [member for member in page if ":#" in member])
             for member in page:
                 if ":#" in member and member not in known:
