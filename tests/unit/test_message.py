@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -156,3 +158,32 @@ def test_private_params_are_not_shown() -> None:
 
     assert shown_call(watch_list._reading, "42,1") == "watch_list(***)"
     assert shown_call(secret._reading, "hunter2") == "secret(***)"
+
+
+_FIRST_READERS = """
+import importlib, sys, threading
+from warmer.worker import message
+
+sys.setswitchinterval(1e-6)
+said = {"v": 1, "member": "q@v:1", "params": "1", "shard": 0, "claim": 1, "due": 1, "sent": 1}
+for _ in range(150):
+    importlib.reload(message)
+    together = threading.Barrier(8)
+
+    def read():
+        together.wait()
+        assert message.Message.read("q", said) is not None
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_threads_of_a_worker_may_read_its_first_messages_together() -> None:
+    """Its process goes on: what reads them is ready before the first comes."""
+    ran = subprocess.run([sys.executable, "-c", _FIRST_READERS], check=False, capture_output=True, text=True)
+
+    assert (ran.returncode, ran.stderr) == (0, "")

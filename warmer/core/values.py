@@ -11,6 +11,7 @@ ever pickled, and decoding runs no code but that of the annotated types. What co
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from typing import Any
 
@@ -26,6 +27,9 @@ from warmer.core.leaves import Misfit
 from warmer.core.shapes import RECORDS, class_of, describe, is_model, shape_of, unalias, walk
 from warmer.core.type_digest import type_digest
 from warmer.errors import CorruptEntry, ResultNotStorable, ResultTooLarge, mask
+
+# msgspec learns a class at its first use, and by a class that is half learned decoding crashes the process.
+_learning = threading.Lock()
 
 COMPRESS_OVER_BYTES = 2048
 LIMIT_BYTES = 16 * 1024 * 1024
@@ -99,7 +103,8 @@ class Codec:
         # A set comes in another order from another process: equal results must have one digest all the same.
         unordered = any(isinstance(node, (tree.SetType, tree.FrozenSetType)) for node in nodes)
         self._ordered = msgpack.Encoder(enc_hook=hook, order="deterministic").encode if unordered else None
-        self._decode = msgpack.Decoder(unalias(annotation), dec_hook=models.load).decode
+        with _learning:
+            self._decode = msgpack.Decoder(unalias(annotation), dec_hook=models.load).decode
         self._decode_large = uninterrupted(self._decode)
 
     def encode(

@@ -73,6 +73,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.asdict(self)
 
 
+# msgspec learns a class at its first use, and a second thread that came meanwhile would crash the process.
+msgspec.json.Decoder(Message)
+
+
 def shown_call(reading: Reading[Any], tokens: str) -> str:
     """The call as people read it, as in `departures(JFK, 2013-01-01)`; `***` for params that are private."""
     name = reading.name.rpartition(".")[2]
