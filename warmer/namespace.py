@@ -32,6 +32,7 @@ from warmer.near.query import NearAsyncQuery, NearQuery
 from warmer.near.reading import NearReading
 from warmer.options import AdaptiveTtl
 from warmer.outbox.process import Outbox
+from warmer.places import enclosed_differently, place, told
 from warmer.plans import Plan, Trigger, read_rate
 from warmer.query import AsyncQuery, Handle, Query
 from warmer.reading import Reading
@@ -203,10 +204,10 @@ class Warmer:
             called: str = name if name is not None else str(getattr(entries, "__name__", ""))
             if not hasattr(trigger, "next_after"):
                 raise InvalidOption(called, "trigger", show(trigger), "cron(...) or every(...)")
-            where = _place(entries)
+            where = place(entries)
             known = self.plans.get(called)
-            if known is not None and _place(known.entries) != where:
-                raise DuplicatePlan(called, _place(known.entries), where)
+            if known is not None and place(known.entries) != where:
+                raise DuplicatePlan(called, place(known.entries), where)
             about = inspect.getdoc(entries) or ""
             self.plans[called] = Plan(called, trigger, entries, read_rate(called, rate), about)
             return entries
@@ -428,13 +429,17 @@ class Warmer:
 
     def _register(self, reading: Reading[Any], *, named: bool) -> Query[Any, Any]:
         """named: whether its name was said; else one place under two names is a module imported twice."""
-        place = _place(reading.fn)
+        here = place(reading.fn)
         for known in self._readings.values():
-            same_name, same_place = known.name == reading.name, _place(known.fn) == place
-            if same_name != same_place and (same_name or not (named or place.startswith("<"))):
+            same_name, same_place = known.name == reading.name, place(known.fn) == here
+            if same_name != same_place and (same_name or not (named or here.startswith("<"))):
                 if same_place and known.fn is reading.fn:
                     continue  # one function on purpose under two names
-                raise DuplicateQuery(reading.name, _told(known.fn), _told(reading.fn))
+                raise DuplicateQuery(reading.name, told(known.fn), told(reading.fn))
+            if same_name and (other := enclosed_differently(known.fn, reading.fn)):
+                text = f"{told(reading.fn)} is made again as the query {reading.name!r} with another "
+                text += f"{' and '.join(other)}: both have the same entries. Give each a name= of its own."
+                warnings.warn(text, WarmerWarning, stacklevel=3)
         query: Query[Any, Any]
         # Who asks for a private entry is looked at on each read, so it takes the long way to its copy.
         if isinstance(reading, NearReading) and reading.dependencies.scope is None:
@@ -448,18 +453,6 @@ class Warmer:
         for call in self._on_query:
             call(reading)
         return query
-
-
-def _place(fn: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(fn), "__code__", None)
-    if code is None:
-        return repr(fn)
-    file = code.co_filename if code.co_filename.startswith("<") else os.path.realpath(code.co_filename)
-    return f"{file}:{code.co_firstlineno}"
-
-
-def _told(fn: Callable[..., Any]) -> str:
-    return f"{fn.__module__}.{getattr(fn, '__qualname__', fn)} ({_place(fn)})"
 
 
 def _after_fork() -> None:

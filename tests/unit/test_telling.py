@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, MetaData, String, Table
 
-from warmer import LoadFailed, Warmer, WarmerWarning, invalidation
+from warmer import LoadFailed, Query, Warmer, WarmerWarning, invalidation
 from warmer.errors import (  # fmt: skip
     DecorationError,
     DuplicateQuery,
@@ -123,6 +123,30 @@ def test_queries_that_one_factory_makes_may_have_a_name_each() -> None:
             return month
 
     assert {"of_UA", "of_DL"} <= set(flights.queries)
+
+
+def test_queries_that_one_factory_makes_under_one_name_are_told() -> None:
+    """What a function encloses is in no key: the two would be given each other's values."""
+
+    def of_carrier(carrier: str, offset: list[int]) -> Query[[int], int]:
+        @flights.cached(ttl=60, name="beside_it", version="1")
+        def helper() -> int:
+            return 1
+
+        @flights.cached(ttl=60, name="of_one_factory", version="1")
+        def rows(month: int) -> int:
+            return month + len(carrier) + offset[0] + helper()
+
+        return rows
+
+    offset = [0]
+    of_carrier("UA", offset)
+    of_carrier("U" + "A"[:], offset)
+
+    with pytest.warns(WarmerWarning, match=r"another carrier: both have the same entries\. Give"):
+        of_carrier("DL", offset)
+    with pytest.warns(WarmerWarning, match="another offset:"):
+        of_carrier("DL", [0])
 
 
 def test_one_place_under_two_names_of_its_path_is_a_module_imported_twice(
