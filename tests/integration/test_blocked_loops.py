@@ -10,6 +10,13 @@ import pytest
 
 from tests.board import Board
 from warmer import WarmerWarning
+from warmer.runtime.handover import Handover
+
+
+@pytest.fixture
+def waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No load is over before it is waited for, however late the reader goes on."""
+    monkeypatch.setattr(Handover, "done", lambda _: False)
 
 
 def _warned(call: Callable[[], object], times: int = 1) -> list[warnings.WarningMessage]:
@@ -25,6 +32,7 @@ def _warned(call: Callable[[], object], times: int = 1) -> list[warnings.Warning
     return caught
 
 
+@pytest.mark.usefixtures("waited_for")
 @pytest.mark.parametrize(
     ("call", "instead"),
     [
@@ -45,6 +53,7 @@ def test_a_sync_load_inside_a_loop_warns_and_works(
     assert board.loads == 1
 
 
+@pytest.mark.usefixtures("waited_for")
 def test_each_place_is_told_once(board: Board) -> None:
     """A loop of a thousand misses is one warning, and counted a thousand times."""
     airports = iter(f"A{n}" for n in range(20))
@@ -73,6 +82,7 @@ def test_neither_threads_nor_async_reads_warn(board: Board) -> None:
     assert caught == []
 
 
+@pytest.mark.usefixtures("waited_for")
 def test_the_warning_can_be_made_an_error(board: Board) -> None:
     """As any of Python's: a test suite that wants none has none."""
 
