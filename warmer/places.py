@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from types import CodeType
+from types import FunctionType
 from typing import Any, Final
 
+from warmer.query import Query
+
 #: Of these types, equal is the same; of anything else, only the same object is.
-_PLAIN: Final = (str, bytes, int, float, bool, tuple, frozenset)
+_PLAIN: Final = (str, bytes, int, float, bool)
 
 
 def place(fn: Callable[..., Any]) -> str:
@@ -35,11 +37,8 @@ def enclosed_differently(one: Callable[..., Any], other: Callable[..., Any]) -> 
     code = getattr(one, "__code__", None)
     if one is other or code is None or getattr(other, "__code__", None) is not code:
         return []
-    return [
-        name
-        for name, value in _enclosed(one).items()
-        if name in (others := _enclosed(other)) and not _same(value, others[name])
-    ]
+    values, others = _enclosed(one), _enclosed(other)
+    return [name for name in values if name in others and not _same(values[name], others[name])]
 
 
 def _enclosed(fn: Callable[..., Any]) -> dict[str, Any]:
@@ -53,12 +52,14 @@ def _enclosed(fn: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if one is other or (type(one) is type(other) and isinstance(one, _PLAIN) and one == other):
-        return True
-    code = _code(one)
-    return code is not None and _code(other) is code
-
-
-def _code(made: Any) -> CodeType | None:
-    code = getattr(getattr(made, "fn", made), "__code__", None)  # a query, or a function
-    return code if isinstance(code, CodeType) else None
+    # By its type alone: whatever else is asked of somebody's object may run their code.
+    kind = type(one)
+    if one is other or kind is not type(other):
+        return one is other
+    if kind is tuple:
+        return len(one) == len(other) and all(map(_same, one, other))
+    if kind is FunctionType:
+        return one.__code__ is other.__code__
+    if issubclass(kind, Query):
+        return _same(one.fn, other.fn)
+    return kind in _PLAIN and bool(one == other)

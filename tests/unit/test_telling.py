@@ -149,6 +149,31 @@ def test_queries_that_one_factory_makes_under_one_name_are_told() -> None:
         of_carrier("DL", [0])
 
 
+def test_what_a_query_encloses_is_looked_at_and_not_used() -> None:
+    """Objects of anybody's may raise, or answer an array, to the mildest question."""
+
+    class Proxy:
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError(f"outside of a request: {name}")
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("the truth of an array")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    def around(held: Any) -> None:
+        @flights.cached(ttl=60, name="around_anything", version="1")
+        def rows(month: int) -> int:
+            return month + len(held)
+
+    proxy = Proxy()
+    around((proxy, "UA"))
+    around((proxy, "U" + "A"[:]))
+    for held in ((Proxy(), "UA"), Proxy(), (proxy,)):
+        with pytest.warns(WarmerWarning, match="another held:"):
+            around(held)
+
+
 def test_one_place_under_two_names_of_its_path_is_a_module_imported_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -35,11 +35,10 @@ class Crossing(Generic[T]):
         if self._told:
             return  # and has not looked yet: it takes what was handed over before it does
         self._told = True
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._look)
+        self.call(loop)
 
-    def end(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the loop take what is there before it stops, as it is asked to next. From any thread."""
+    def call(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop look now, pause or not, before what it is asked to do next. From any thread."""
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._look)
 

@@ -323,7 +323,7 @@ class Runtime:
             self.tallies.flush()
             self.outcomes.flush()
         if self._loop is not None:
-            self._followers.end(self._loop)  # it may not have been called for them
+            self._followers.call(self._loop)  # or who came within their pause would never be told
             self._loop.call_soon_threadsafe(self._loop.stop)
         self.load_loop.close()
         self.lines.close()

@@ -354,10 +354,10 @@ class Store:
         for page in self._scan("ZSCAN", self.roots[shard] + f"index:{escape(query)}".encode()):
             yield page[::2]
 
-    def failed(self, shard: int, query: str) -> Iterator[list[str]]:
-        """The members of a query's entries whose last load failed, a page at a time."""
+    def failed(self, shard: int, query: str) -> Iterator[list[tuple[str, str]]]:
+        """Members of a query whose last load failed, each with its record, a page at a time."""
         for page in self._scan("HSCAN", self.roots[shard] + b"failures", f"{escape(query)}@*"):
-            yield page[::2]
+            yield list(zip(page[::2], page[1::2], strict=True))
 
     def params_of(self, shard: int, members: Sequence[str]) -> dict[str, str]:
         """Tokens of members whose key is a digest."""

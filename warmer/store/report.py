@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from warmer.core.adaptive import Adaptive, History
@@ -152,10 +152,12 @@ def stale_members(store: Store, reading: Reading[Any]) -> list[dict[str, Any]]:
     """
     now, found = store.resync_now(), []
     for shard in range(store.settings.shards):
-        failed = list(store.failed(shard, reading.name))  # which nobody may keep warm any more
-        told = set(chain.from_iterable(failed))
-        rest = ([one for one in page if one not in told] for page in store.indexed(shard, reading.name))
-        for page in chain(failed, rest):
+        # What has failed may be in no index, as nobody keeps it warm. A scan may tell a member twice.
+        failed = ([member for member, _ in page] for page in store.failed(shard, reading.name))
+        told: set[str] = set()
+        for listed in chain(failed, store.indexed(shard, reading.name)):
+            page = [member for member in dict.fromkeys(listed) if member not in told]
+            told.update(page)
             known = store.params_of(shard, [member for member in page if ":#" in member])
             for member in page:
                 if ":#" in member and member not in known:
@@ -252,22 +254,18 @@ def _learned(record: bytes | None, rule: Adaptive | None) -> str:
 
 
 def _failing(store: Store, reading: Reading[Any], now: float) -> list[Failing]:
-    """The first few; each shard's records are walked a page at a time until there are enough."""
-    found: list[Failing] = []
-    for shard in range(store.settings.shards):
-        keys, cursor = keyspace(store.namespace, shard), b"0"
-        while len(found) < _FAILING_SHOWN:
-            wanted = f"{escape(reading.name)}@*"
-            cursor, page = store.command("HSCAN", keys.failures, cursor, "MATCH", wanted, "COUNT", 500)
-            for member, record in zip(page[::2], page[1::2], strict=True):
-                found.append(_failing_entry(store, shard, member.decode(), record, now))
-            if int(cursor) == 0:
-                break
-    return found[:_FAILING_SHOWN]
+    """The first few."""
+    records = (
+        _failing_entry(store, shard, member, record, now)
+        for shard in range(store.settings.shards)
+        for page in store.failed(shard, reading.name)
+        for member, record in page
+    )
+    return list(islice(records, _FAILING_SHOWN))
 
 
-def _failing_entry(store: Store, shard: int, member: str, record: bytes, now: float) -> Failing:
-    times, until, _, cause = record.decode(errors="replace").split(" ", 3)
+def _failing_entry(store: Store, shard: int, member: str, record: str, now: float) -> Failing:
+    times, until, _, cause = record.encode(errors="replace").decode().split(" ", 3)  # to be printed
     tail = member.partition(":")[2]
     known = store.params_of(shard, [member]) if tail.startswith("#") else {}
     return Failing(known.get(member, tail), cause, int(times), max(0.0, (float(until) - now) / 1e6))
