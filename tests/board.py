@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from tests.patience import PATIENCE_S, patient
 from warmer import Query, Warmer
+from warmer.runtime.contract import Reader
+from warmer.runtime.handover import Shared
 from warmer.runtime.process import Runtime
 from warmer.testing import wait_until
 
@@ -100,12 +102,18 @@ class Board:
     def waiting(self) -> int:
         """Readers of this process that wait and were told that somebody loads."""
         flights = list(self.runtime._flights.values())
-        return sum(reader.arrived is not None for flight in flights for reader in list(flight.readers))
+        told = [r for flight in flights for r in list(flight.readers) if r.arrived is not None]
+        return sum(threads_of(reader) for reader in told)
 
     def close(self) -> None:
         for gate in list(self.gates.values()):
             gate.open()
         self.flights.close()
+
+
+def threads_of(reader: Reader) -> int:
+    """How many wait as this reader: many threads may."""
+    return reader.future.came() if isinstance(reader.future, Shared) else 1
 
 
 def value_of(reading: Future[R]) -> R:

@@ -11,7 +11,7 @@ from warmer.bypassing import apast_cache, passes, past_cache
 from warmer.core.keys import EntryKey
 from warmer.driving import Look, Steps, adrive, drive
 from warmer.entry import Entry
-from warmer.errors import CorruptEntry, NotACall, show
+from warmer.errors import CacheMiss, CorruptEntry, NotACall, show
 from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_where
 from warmer.puts import put_in_transaction
 from warmer.reading import CROWDED, JOINING, MISSED, Args, Missed, Reading, Seen
@@ -127,10 +127,12 @@ class Handle(Generic[R]):
         while tries < MOST_TRIES:
             tries += missed is not CROWDED
             if missed is JOINING or missed is MISSED or missed is CROWDED:
-                entry, params = reading.sought(runtime, self._key, self._args, miss)
+                joint = Joint(reading, self._key, self._args, miss == "load", missed is CROWDED)
+                if miss == "raise":
+                    raise CacheMiss(reading.name, self.entry_key.params)
                 if missed is MISSED:
-                    runtime.note_missing(self._key, entry, params)
-                outcome = yield Joint(reading, entry, params, miss == "load", missed is CROWDED)
+                    runtime.note_missing(joint)
+                outcome = yield joint
             else:
                 load = runtime.join(reading, *reading.wish(runtime, self._key, self._args, missed, miss))
                 outcome = yield reading.wait_for(load, missed, time.monotonic() - began)

@@ -89,11 +89,14 @@ class Reading(Generic[R]):
     #: where a miss is an error.
     joins: bool = field(init=False)
     _guarded: bool = field(init=False)
+    #: Whether all who are told of a load may have one value.
+    _shares: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.scoped = self.dependencies.scope is not None
         self.joins = not self.options.near_s and self.options.miss != "raise"
         self._guarded = self.scoped or self.sealer is not None
+        self._shares = self.codec.immutable and not self._guarded
 
     # -- the steps of a read
 
@@ -201,18 +204,11 @@ class Reading(Generic[R]):
         self, runtime: Runtime, key: bytes, args: Args, missed: Missed, miss: str
     ) -> tuple[EntryKey, Mapping[str, Any], Reader]:
         """What a reader that found nothing of use joins with. Raises CacheMiss."""
-        entry, params = self.sought(runtime, key, args, miss)
+        entry, params = runtime.joined(key) or (self.entry(args), self.params(args))
+        if miss == "raise":
+            raise CacheMiss(self.name, entry.params)
         told = missed.stale is None
         return entry, params, Reader(newer_than=missed.newer_than, told=told, loads=miss == "load")
-
-    def sought(
-        self, runtime: Runtime, key: bytes, args: Args, miss: str
-    ) -> tuple[EntryKey, Mapping[str, Any]]:
-        """Entry and params of what was not found. Raises CacheMiss."""
-        about = runtime.joined(key) or (self.entry(args), self.params(args))
-        if miss == "raise":
-            raise CacheMiss(self.name, about[0].params)
-        return about
 
     def wait_for(
         self, load: Handover[Outcome], missed: Missed, waited_s: float
@@ -246,13 +242,24 @@ class Reading(Generic[R]):
             return seen if isinstance(seen, Missed) else self.entry_of(key, args, seen)
         if outcome.error is not None:
             _raise_anew(outcome.error)
-        header = outcome.header()
+        return self._told(runtime, key, args, outcome, waited_s)
+
+    def _told(
+        self, runtime: Runtime, key: bytes, args: Args, outcome: Outcome, waited_s: float
+    ) -> Entry[R] | Missed:
+        header, opened = outcome.header(), outcome.opened
         if header is None or not 0 <= header.stamp < 2**53:
             self._note_corrupt(runtime)
             return UNREADABLE
-        value = self._open(runtime, key, args, outcome.blob, header.flags, header.stamp, header.owner)
-        if type(value) is Missed:
-            return value
+        if opened is not None:  # by another of those who are told
+            (value,) = opened
+            runtime.tallies.add(key, self.options)
+        else:
+            value = self._open(runtime, key, args, outcome.blob, header.flags, header.stamp, header.owner)
+            if type(value) is Missed:
+                return value
+            if self._shares and header.owner == PUBLIC_OWNER:
+                outcome.opened = (value,)
         now = runtime.store.now_us()
         age_s = max(0.0, (now - header.stored_at) / 1e6)
         state: EntryState = "loaded"

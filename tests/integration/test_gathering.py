@@ -12,7 +12,7 @@ import pytest
 from tests.board import Board, value_of
 from tests.patience import PATIENCE_S
 from warmer.errors import NamespaceClosed
-from warmer.runtime.contract import Reader
+from warmer.runtime.contract import Joint, Reader
 from warmer.runtime.gathering import Gathering
 from warmer.store import connections as pool
 from warmer.store.links import Link
@@ -126,7 +126,7 @@ def test_others_who_find_nothing_take_those_along_who_have_not_looked(
     reading = _start_all(board, start, 4)
     bound = board.departures.bind("JFK")
 
-    board.runtime.note_missing(bound.key.encode(), bound.entry_key, bound.params)
+    board.runtime.note_missing(Joint(bound._reading, bound.key.encode(), bound.args, loads=True))
 
     wait_until(lambda: _gathered(board) == 0, description="all to be taken along")
     assert board.count("reads_around") == 0, "nobody was told; who looks has given up"

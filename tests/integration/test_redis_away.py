@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.board import Board, value_of
+from tests.board import Board, threads_of, value_of
 from warmer import RedisUnreachable, TooManyLoads, WaitTimeout
 from warmer.errors import InvalidationUnconfirmed, ShardCountDiffers, WarmerError
 from warmer.testing import ValkeyServer, wait_until
@@ -62,7 +62,8 @@ def test_readers_of_one_entry_share_loads_while_the_server_is_away(
     first = start(board.departures, "JFK")
     gate.wait_entered()
     others = [start(board.departures, "JFK") for _ in range(20)]
-    wait_until(lambda: len(board.runtime._flights[next(iter(board.runtime._flights))].readers) == 20)
+    (flight,) = board.runtime._flights.values()
+    wait_until(lambda: sum(map(threads_of, list(flight.readers))) == 20, description="all of them to wait")
 
     gate.open()
 

@@ -8,7 +8,9 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import pytest
 
 from tests.patience import PATIENCE_S
-from warmer.runtime.handover import Handover
+from warmer.runtime import handover
+from warmer.runtime.handover import Handover, Shared
+from warmer.testing import wait_until
 
 
 def test_who_waits_is_told() -> None:
@@ -79,3 +81,42 @@ def test_a_callback_comes_whenever_it_was_added() -> None:
     told.tell(1)
     told.add_done_callback(lambda one: seen.append(("late", one)))
     assert seen == [("early", told), ("late", told)]
+
+
+def test_many_are_told_the_same() -> None:
+    """Each wakes the next; who comes afterwards does not wait."""
+    told: Shared[int] = Shared()
+    with ThreadPoolExecutor(50) as threads:
+        waiting = [threads.submit(told.result) for _ in range(50)]
+        wait_until(lambda: told.came() == 50, description="all to wait")
+        assert told.tell(7)
+        assert [one.result(PATIENCE_S) for one in waiting] == [7] * 50
+    assert told.result(0) == 7
+
+
+def test_none_of_many_ends_it_for_the_others() -> None:
+    """Who goes away, or has waited long enough, goes alone."""
+    told: Shared[int] = Shared()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(told.result)
+        assert not told.cancel()
+        with pytest.raises(TimeoutError):
+            told.result(0.001)
+        assert not told.done()
+        assert told.tell(1)
+        assert waiting.result(PATIENCE_S) == 1
+
+
+def test_who_wakes_and_wakes_nobody_leaves_nobody_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may be interrupted just then."""
+    monkeypatch.setattr(handover, "LOOK_EVERY_S", 0.05)
+    told: Shared[int] = Shared()
+    open_ = told._open
+    told._open = threading.Lock()  # nobody wakes by this one
+    told._open.acquire()
+    with ThreadPoolExecutor(5) as threads:
+        waiting = [threads.submit(told.result) for _ in range(5)]
+        wait_until(lambda: told.came() == 5, description="all to wait")
+        told._ended, told._value = True, 7
+        assert [one.result(PATIENCE_S) for one in waiting] == [7] * 5
+    open_.release()

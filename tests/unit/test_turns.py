@@ -7,33 +7,31 @@ from typing import Any, cast
 
 import pytest
 
-from warmer.core.keys import EntryKey
 from warmer.runtime.contract import Joint, Loadable, Outcome, Reader
 from warmer.runtime.handover import Handover
 from warmer.runtime.process import Runtime
 from warmer.runtime.turns import Turns
 
-JFK = EntryKey(0, "q@v:JFK", "JFK", "w:{n:0}:e:q@v:JFK", "q", "v")
-LAX = EntryKey(0, "q@v:LAX", "LAX", "w:{n:0}:e:q@v:LAX", "q", "v")
+JFK, LAX = b"w:{n:0}:e:q@v:JFK", b"w:{n:0}:e:q@v:LAX"
 LOADED = Outcome("loaded", blob=b"x")
 
 
 class _Flights:
     """The flights as far as who joins them goes. here: the keys that others wait for."""
 
-    def __init__(self, *here: EntryKey) -> None:
-        self.here = {entry.key.encode() for entry in here}
-        self.joined: list[tuple[EntryKey, Reader]] = []
+    def __init__(self, *here: bytes) -> None:
+        self.here = set(here)
+        self.joined: list[tuple[bytes, Reader]] = []
 
     def flies(self, key: bytes) -> bool:
         return key in self.here
 
-    def join(self, _query: Loadable, entry: EntryKey, _params: Any, reader: Reader) -> Handover[Outcome]:
-        self.joined.append((entry, reader))
+    def join_alone(self, joint: Joint) -> Handover[Outcome]:
+        reader = Reader(loads=joint.loads)
+        self.joined.append((joint.key, reader))
         return reader.future
 
-    def meet(self, joint: Joint) -> Handover[Outcome]:
-        return self.join(joint.query, joint.entry, joint.params, Reader(loads=joint.loads))
+    meet = join_alone
 
 
 @pytest.fixture
@@ -48,8 +46,8 @@ def turns(flights: _Flights) -> Turns:
     return Turns(cast("Runtime", flights))
 
 
-def _joint(entry: EntryKey = JFK, *, loads: bool = True) -> Joint:
-    return Joint(cast("Loadable", None), entry, {}, loads)
+def _joint(key: bytes = JFK, *, loads: bool = True) -> Joint:
+    return Joint(cast("Loadable", None), key, (), loads)
 
 
 async def _turn() -> None:
@@ -64,7 +62,7 @@ def test_those_of_one_turn_share_a_reader(flights: _Flights, turns: Turns) -> No
         joints = [_joint(), _joint(), _joint(LAX), _joint(loads=False), _joint()]
         tasks = [asyncio.create_task(turns.join(joint)) for joint in joints]
         await _turn()
-        assert [(entry, reader.loads) for entry, reader in flights.joined] == [
+        assert [(key, reader.loads) for key, reader in flights.joined] == [
             (JFK, True), (LAX, True), (JFK, False),
         ]  # fmt: skip
         late = asyncio.create_task(turns.join(_joint()))
@@ -115,7 +113,8 @@ def test_who_can_not_join_is_told(flights: _Flights, turns: Turns, monkeypatch: 
     def broken(*_: Any) -> Any:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(flights, "join", broken)
+    monkeypatch.setattr(flights, "join_alone", broken)
+    monkeypatch.setattr(flights, "meet", broken)
 
     async def main() -> None:
         told = await asyncio.gather(turns.join(_joint()), turns.join(_joint(LAX)), return_exceptions=True)

@@ -62,12 +62,13 @@ class Loadable(Protocol):
 class Joint(NamedTuple):
     """An entry that a reader has no value of, to be had together with the others of its process.
 
-    loads: as of `Reader`. crowded: nobody has looked for it yet, since no connection was free.
+    args: canonical. loads: as of `Reader`. crowded: nobody has looked for it yet, since no connection was
+    free.
     """
 
     query: Loadable
-    entry: EntryKey
-    params: Mapping[str, Any]
+    key: bytes
+    args: tuple[Any, ...]
     loads: bool
     crowded: bool = False
 
@@ -85,6 +86,8 @@ class Outcome:
     error: BaseException | None = None
     load_s: float = 0.0
     found: tuple[Found, bytes] = None, b""
+    #: What readers made of `blob`, where all may have the same; None: none has yet.
+    opened: Any = None
     _header: Header | None = None
 
     def header(self) -> Header | None:

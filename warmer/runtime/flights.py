@@ -182,6 +182,7 @@ class Flight:
 
     def acquire(self, batch: list[Reader], token: str, look: bool) -> Acquired:
         """What the server says to these readers. Not on the loop: it waits for the server."""
+        self._close(batch)
         self.runtime.shapes.register()  # before the first lease: writers must know what the entry depends on
         self.runtime.strict.register()
         arrivals = [reader.arrived for reader in batch if reader.arrived is not None]
@@ -290,6 +291,7 @@ class Flight:
         try:
             # Whoever joined while we waited for the slot began before this load, too.
             batch = [reader for reader in self.readers if reader.waits and reader.loads]
+            self._close(batch)
             for reader in batch:
                 self.readers.remove(reader)
             outcome = await Load(self, batch, None, False).ended()
@@ -299,8 +301,9 @@ class Flight:
 
     def _drop_late(self, away: str | None = None) -> None:
         """Tell those whose time is up. away: why the server can't be asked."""
-        now = time.monotonic()
-        for reader in [r for r in self.readers if r.deadline <= now or r.future.cancelled()]:
+        now, crowd = time.monotonic(), self.runtime.crowds.open.get(self.key)
+        due = [r for r in self.readers if r.deadline <= now and r is not crowd]
+        for reader in due + [r for r in self.readers if r.future.cancelled() and r not in due]:
             late = self._late(now - reader.began, away)
             if not reader.future.cancelled():
                 kind = "waits_timed_out" if away is None else "loads_around_refused"
@@ -315,6 +318,12 @@ class Flight:
         if away is None:
             return WaitTimeout(name, params, waited_s)
         return TooManyLoads(name, params, self.runtime.settings.redis_away_loads, waited_s, away)
+
+    def _close(self, batch: list[Reader]) -> None:
+        """Rule 1: whoever waits as one of these has come before what is asked, or loaded, for them."""
+        crowd = self.runtime.crowds.close(self.key, batch)
+        if crowd is not None:  # of its threads, the last has come just now
+            crowd.deadline = time.monotonic() + self.query.options.wait_s
 
     def _finish(self, readers: Iterable[Reader], outcome: Outcome) -> None:
         for reader in readers:

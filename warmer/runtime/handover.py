@@ -7,11 +7,16 @@ at once, that one's conditions are most of the work.
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+# Who was interrupted just as it woke may not have woken the next: the others look by themselves, so often.
+LOOK_EVERY_S = 1.0
 
 
 class Handover(Generic[T]):
@@ -81,3 +86,37 @@ class Handover(Generic[T]):
             except IndexError:
                 return
             callback(self)
+
+
+class Shared(Handover[T]):
+    """One value for many threads. None of them ends it by going away, and each that wakes wakes the next.
+
+    Woken all at once they would compete for the interpreter, with one another and with who has work to do.
+    """
+
+    __slots__ = ("_came",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._came: deque[None] = deque()
+
+    def came(self) -> int:
+        """How many have begun to wait."""
+        return len(self._came)
+
+    def cancel(self) -> bool:
+        """One of them waits no more; the others do."""
+        return False
+
+    def result(self, timeout: float | None = None) -> T:
+        """What was told. Raises TimeoutError."""
+        self._came.append(None)
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._ended:
+            left = LOOK_EVERY_S if until is None else min(LOOK_EVERY_S, until - time.monotonic())
+            if left <= 0:
+                raise TimeoutError
+            if self._open.acquire(timeout=left):
+                self._open.release()
+        value: T = self._value
+        return value

@@ -26,6 +26,7 @@ from warmer.near.near import Near
 from warmer.runtime.blocking import in_loop
 from warmer.runtime.contract import Joint, Loadable, Outcome, Reader, finish
 from warmer.runtime.crossing import Crossing
+from warmer.runtime.crowds import Crowds
 from warmer.runtime.flights import Flight
 from warmer.runtime.gathering import Gatherings
 from warmer.runtime.heartbeat import Heartbeat, Ticker
@@ -112,16 +113,16 @@ class Runtime:
         self._flights: dict[bytes, Flight] = {}  # by key
         self._firsts: dict[bytes, Reader] = {}
         self._joins, self._followers = Crossing(self._join), Crossing(self._join, FOLLOW_S)
-        self.gatherings, self.turns = Gatherings(self.store, self.join), Turns(self)
+        self.gatherings = Gatherings(self.store, self.join)
+        self.crowds, self.turns = Crowds(self.join, self._join_on_loop), Turns(self)
         self.missing: dict[bytes, tuple[EntryKey, Mapping[str, Any]]] = {}  # see note_missing
         self._asked: dict[bytes, float] = {}
         self._behind = threading.Semaphore(settings.max_loads)
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="warmer-store")
         self.lines = Lines(self.store.connections, self._threads.submit, settings)
-        self._completion = Completion(self)
+        self._completion, self._closed = Completion(self), False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
         told = self._woken, self._missed, self.incidents
         self._wakeups = Wakeups(self.store.connections, self.store.roots, *told)
         self._ticker = Ticker(self._ticks(), self.incidents)
@@ -186,9 +187,18 @@ class Runtime:
         return reader.future
 
     def meet(self, joint: Joint) -> Handover[Outcome]:
-        """`join`, after a look where there was none."""
-        query, entry, params, loads, crowded = joint
-        return (self.gatherings.come if crowded else self.join)(query, entry, params, Reader(loads=loads))
+        """`join`, after a look where there was none, or with others who wait already."""
+        if (crowd := self.crowds.open.get(joint.key)) is not None:
+            return crowd.future
+        if joint.crowded:
+            return self.gatherings.come(joint.query, *self._about(joint), Reader(loads=joint.loads))
+        if joint.loads and joint.key in self._flights:
+            return self.crowds.come(joint.query, *self._about(joint))
+        return self.join_alone(joint)
+
+    def join_alone(self, joint: Joint) -> Handover[Outcome]:
+        """`join`, not to be shared with threads that come later."""
+        return self.join(joint.query, *self._about(joint), Reader(loads=joint.loads))
 
     def flies(self, key: bytes) -> bool:
         """Whether others wait for this key already."""
@@ -201,11 +211,15 @@ class Runtime:
             return flight.entry, flight.params
         return self.missing.get(key) or self.gatherings.about(key)
 
-    def note_missing(self, key: bytes, entry: EntryKey, params: Mapping[str, Any]) -> None:
+    def _about(self, joint: Joint) -> tuple[EntryKey, Mapping[str, Any]]:
+        known = self.joined(joint.key)
+        return known or (joint.query.entry(joint.args), joint.query.params(joint.args))
+
+    def note_missing(self, joint: Joint) -> None:
         """A reader has looked, found nothing, and is about to join: who comes next joins without a look."""
         if not self.store.connections.breaker.open:
-            self.missing[key] = entry, params
-            self.gatherings.found_missing(key)
+            self.missing[joint.key] = self._about(joint)
+            self.gatherings.found_missing(joint.key)
 
     def ask(self, query: Loadable, args: tuple[Any, ...], key: bytes, stamp: int) -> None:
         """A reader saw an entry that is due: say so, at most once a second, without keeping the reader."""
@@ -337,6 +351,12 @@ class Runtime:
 
     # -- on the loop
 
+    def _join_on_loop(
+        self, query: Loadable, entry: EntryKey, params: Mapping[str, Any], reader: Reader
+    ) -> None:
+        """`join` where the flight is there, or is none's to make but the loop's. From any thread."""
+        self._joins.hand(self.loop, (None, query, entry, params, reader))
+
     def _join(self, joining: tuple[Flight | None, Loadable, EntryKey, Mapping[str, Any], Reader]) -> None:
         """The flight is the reader's own, which was there before the loop knew of it."""
         flight, query, entry, params, reader = joining
@@ -380,6 +400,7 @@ class Runtime:
             await flight.fly()
         except Exception as exc:  # a fault of ours: it must reach those who wait, or they would wait for ever
             log.exception("waiting for %s failed", flight.entry.member)
+            self.crowds.close(flight.key, flight.readers)
             finish(flight.readers, Outcome("failed", error=exc))
         finally:
             del self._flights[flight.key]

@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from warmer.runtime.awaiting import awaited, tell
-from warmer.runtime.contract import Joint, Outcome, Reader
+from warmer.runtime.contract import Joint, Outcome
 
 if TYPE_CHECKING:
     from warmer.runtime.handover import Handover
@@ -42,12 +42,12 @@ class Turns:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._coming: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[tuple[str, bool], Company]
+            asyncio.AbstractEventLoop, dict[tuple[bytes, bool], Company]
         ] = weakref.WeakKeyDictionary()
 
     async def join(self, joint: Joint) -> Outcome:
         """What becomes of it. Cancelling it stops the wait, not a load that others wait for."""
-        key = joint.entry.key
+        key = joint.key
         loop = asyncio.get_running_loop()
         coming = self._coming.get(loop)
         if coming is None:
@@ -56,7 +56,7 @@ class Turns:
         company = coming.get((key, joint.loads))
         if company is None:
             company = coming[key, joint.loads] = Company(joint)
-            if not self._runtime.flies(key.encode()):
+            if not self._runtime.flies(key):
                 return await awaited(self._runtime.meet(joint))  # at once: nobody is there yet to come to
         waiting: asyncio.Future[Outcome] = loop.create_future()
         company.waiting.append(waiting)
@@ -70,9 +70,8 @@ class Turns:
         for company in self._coming.pop(loop).values():
             if company.left == len(company.waiting):
                 continue
-            query, entry, params, loads, _ = company.joint
             try:
-                company.load = self._runtime.join(query, entry, params, Reader(loads=loads))
+                company.load = self._runtime.join_alone(company.joint)
             except Exception as exc:  # noqa: BLE001 - they would wait for ever
                 for waiting in company.waiting:
                     if not waiting.done():

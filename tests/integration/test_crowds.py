@@ -1,0 +1,242 @@
+"""Threads who wait as one reader: who may be among them, and that each is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from tests.board import Board, Gate, value_of
+from warmer import WaitTimeout, Warmer
+from warmer.runtime.crowds import Crowds
+from warmer.runtime.flights import Flight
+from warmer.testing import wait_until
+
+Start = Callable[..., Future[Any]]
+
+
+@pytest.fixture
+def other(make_board: Callable[..., Board]) -> Board:
+    """The same query, as if in another process."""
+    return make_board()
+
+
+def _load_elsewhere(other: Board, start: Start) -> tuple[Gate, Future[Any]]:
+    gate = other.hold(1)
+    loading = start(other.departures, "JFK")
+    gate.wait_entered()
+    return gate, loading
+
+
+def test_threads_wait_as_one_reader(board: Board, other: Board, start: Start) -> None:
+    """However many come between two questions, the flight has a reader for itself and one for all of them."""
+    gate, loading = _load_elsewhere(other, start)
+    readings = [start(board.departures, "JFK")]
+    board.wait_joined(1)
+    readings += [start(board.departures.read, "JFK") for _ in range(30)]
+    board.wait_joined(31)
+    (flight,) = board.runtime._flights.values()
+    assert len(flight.readers) < 10
+
+    gate.open()
+
+    assert value_of(readings[0]) == value_of(loading) == 1
+    entries = [value_of(reading) for reading in readings[1:]]
+    assert {entry.value for entry in entries} == {1}
+    assert all(entry.waited > 0 for entry in entries)
+    assert board.loads == 0
+
+
+def test_reads_of_a_crowd_are_reads(make_board: Callable[..., Board], other: Board, start: Start) -> None:
+    """They admit to being kept warm like any."""
+    board = make_board(settings={"tally_interval": 60})
+    gate, loading = _load_elsewhere(other, start)
+    readings = [start(board.departures, "JFK") for _ in range(8)]
+    board.wait_joined(8)
+    gate.open()
+
+    assert {value_of(reading) for reading in [*readings, loading]} == {1}
+    assert list(board.runtime.tallies.counts.values()) == [8]
+
+
+def test_each_of_a_crowd_has_a_value_of_its_own(redis_url: str, namespace: str, start: Start) -> None:
+    """What one of them does to its list is not for the others."""
+    flights, gate = Warmer(namespace, redis_url=redis_url), Gate()
+
+    @flights.cached(ttl=60, name="airports", version="1")
+    def airports() -> list[str]:
+        gate.pass_through()
+        return ["JFK", "LGA"]
+
+    try:
+        readings = [start(airports) for _ in range(8)]
+        gate.wait_entered()
+        gate.open()
+        values = [value_of(reading) for reading in readings]
+        assert values == [["JFK", "LGA"]] * 8
+        assert len({id(value) for value in values}) == 8
+    finally:
+        gate.open()
+        flights.close()
+
+
+def test_who_comes_after_the_question_is_not_among_them(board: Board, other: Board, start: Start) -> None:
+    """They are given a load's value by hand though it is refused; who came after its lease is not."""
+    elsewhere, loading = _load_elsewhere(other, start)
+    gate, next_gate = board.hold(1), board.hold(2)
+    before = [start(board.departures, "JFK") for _ in range(5)]
+    board.wait_joined(5)
+    other.departures.invalidate("JFK")
+    elsewhere.open()
+    gate.wait_entered()
+
+    other.departures.invalidate("JFK")
+    after = [start(board.departures, "JFK") for _ in range(5)]
+    next_gate.wait_entered()
+    gate.open()
+    next_gate.open()
+
+    assert {value_of(reading) for reading in before} == {1}
+    assert {value_of(reading) for reading in after} == {2}
+    assert value_of(loading) == 1
+
+
+def test_who_comes_while_a_load_around_the_server_runs_is_not_among_them(
+    make_board: Callable[..., Board], start: Start
+) -> None:
+    """Without a server no lease is asked for; who comes after such a load has begun waits for the next."""
+    away = make_board(redis_url="redis://127.0.0.1:1/0", settings={"redis_away_loads": 1})
+    gate, second = away.hold(1), away.hold(2)
+    readings = [start(away.departures, "LGA")]
+    gate.wait_entered()
+    readings.append(start(away.departures, "JFK"))
+    wait_until(lambda: len(away.runtime._flights) == 2, description="it to wait for its turn")
+    readings += [start(away.departures, "JFK") for _ in range(5)]
+    wait_until(lambda: bool(away.runtime.crowds.open), description="the others to come")
+    gate.open()
+    second.wait_entered()
+    assert not away.runtime.crowds.open
+
+    late = start(away.departures, "JFK")
+    second.open()
+
+    assert [value_of(reading) for reading in readings] == [1, *[2] * 6]
+    assert value_of(late) == 3
+
+
+def test_nobody_is_told_it_has_waited_too_long_who_has_just_come(
+    make_board: Callable[..., Board], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of all begins to run out when the last of them has come."""
+    board, other = make_board(wait=1.0), make_board(wait=30)
+    gate, loading = _load_elsewhere(other, start)
+    held, acquire = Gate(), Flight.acquire
+
+    def slow(flight: Flight, batch: list[Any], token: str, look: bool) -> Any:
+        if flight.runtime is board.runtime and len(batch) == 1 and not held._open.is_set():
+            held.pass_through()
+        return acquire(flight, batch, token, look)
+
+    monkeypatch.setattr(Flight, "acquire", slow)
+    first = start(board.departures, "JFK")
+    held.wait_entered()
+    second = start(board.departures, "JFK")
+    wait_until(lambda: bool(board.runtime.crowds.open), description="it to come")
+    (crowd,) = board.runtime.crowds.open.values()
+    wait_until(lambda: crowd.deadline > 0, description="it to have joined")
+    crowd.deadline = 0.001  # long ago
+    opened_at = time.monotonic()
+    held.open()
+
+    with pytest.raises(WaitTimeout):
+        value_of(second)
+    assert time.monotonic() - opened_at >= 0.9
+    with pytest.raises(WaitTimeout):
+        value_of(first)
+    gate.open()
+    assert value_of(loading) == 1
+
+
+def test_who_is_interrupted_leaves_nobody_asleep(
+    board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opened a crowd and was interrupted before it had joined: those who came to it are told."""
+    gate, _ = _load_elsewhere(other, start)
+    first = start(board.departures, "JFK")
+    board.wait_joined(1)
+    join, come = board.runtime.crowds._join, Gate()
+
+    def interrupted(*_: Any) -> None:
+        come.pass_through()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(board.runtime.crowds, "_join", interrupted)
+    opener = start(board.departures, "JFK")
+    come.wait_entered()
+    monkeypatch.setattr(board.runtime.crowds, "_join", join)
+    others = [start(board.departures, "JFK") for _ in range(3)]
+    (crowd,) = board.runtime.crowds.open.values()
+    wait_until(lambda: crowd.future.came() == 3, description="the others to wait")  # type: ignore[attr-defined]
+    come.open()
+    gate.open()
+
+    assert isinstance(opener.exception(timeout=10), KeyboardInterrupt)
+    assert {value_of(reading) for reading in [first, *others]} == {1}
+
+
+def test_who_was_interrupted_after_it_had_joined_is_there_once_more(
+    board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can't know how far it had come; that it is there twice harms nobody."""
+    gate, _ = _load_elsewhere(other, start)
+    first = start(board.departures, "JFK")
+    board.wait_joined(1)
+    join = board.runtime.crowds._join
+
+    def interrupted(*joining: Any) -> None:
+        join(*joining)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(board.runtime.crowds, "_join", interrupted)
+    opener = start(board.departures, "JFK")
+    assert isinstance(opener.exception(timeout=10), KeyboardInterrupt)
+    monkeypatch.setattr(board.runtime.crowds, "_join", join)
+    second = start(board.departures, "JFK")
+    board.wait_joined(2)
+    gate.open()
+
+    assert {value_of(reading) for reading in (first, second)} == {1}
+    wait_until(lambda: not board.runtime._flights, description="the flight to end")
+    assert not board.runtime.crowds.open
+
+
+def test_a_fault_of_ours_reaches_those_who_wait_and_not_who_comes_later(
+    board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flight that breaks closes its crowd: the next reader has a flight of its own."""
+    gate, _ = _load_elsewhere(other, start)
+    first = start(board.departures, "JFK")
+    board.wait_joined(1)
+    close = Crowds.close
+
+    async def broken(_flight: Flight) -> None:
+        monkeypatch.setattr(Crowds, "close", close)
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Crowds, "close", lambda *_: None)  # it stays open, as before its question
+    second = start(board.departures, "JFK")
+    board.wait_joined(2)
+    monkeypatch.setattr(Flight, "_not_too_often", broken)
+    (flight,) = board.runtime._flights.values()
+    board.runtime.loop.call_soon_threadsafe(flight.changed.set)
+
+    for reading in (first, second):
+        with pytest.raises(RuntimeError, match="broken"):
+            value_of(reading)
+    monkeypatch.undo()
+    third = start(board.departures, "JFK")
+    gate.open()
+    assert value_of(third) == 1
