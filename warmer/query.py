@@ -16,6 +16,7 @@ from warmer.invalidation import invalidate_entry, invalidate_query, invalidate_w
 from warmer.puts import put_in_transaction
 from warmer.reading import CROWDED, JOINING, MISSED, Args, Missed, Reading, Seen
 from warmer.runtime.batches import Batch
+from warmer.runtime.blocking import warn_in_loop
 from warmer.runtime.contract import Joint, Outcome, Reader
 from warmer.runtime.modes import past
 from warmer.store.scripts import packed_get
@@ -91,6 +92,8 @@ class Handle(Generic[R]):
         if past.get() is not None and passes(reading, self._args):
             return past_cache(reading, self._key, self._args, _miss(reading, miss))
         runtime = reading.runtime_of()
+        if runtime.missing and (crowd := reading.crowd(runtime, self._key, miss)) is not None:
+            return self._read_with(crowd, runtime, miss)
         return drive(runtime, self._read(runtime, miss), reading.name, "aget")
 
     async def aget(self, *, miss: str | None = None) -> R:
@@ -104,7 +107,26 @@ class Handle(Generic[R]):
         if past.get() is not None and passes(reading, self._args):
             return await apast_cache(reading, self._key, self._args, _miss(reading, miss))
         runtime = reading.runtime_of()
+        if runtime.missing and reading.may_join(runtime, self._key, miss):
+            return await self._aread_with(runtime, miss)
         return await adrive(runtime, self._read(runtime, miss))
+
+    def _read_with(self, crowd: Reader, runtime: Runtime, miss: str | None) -> Entry[R]:
+        """`_read_on` of a thread that finds others waiting: in few steps, for there may be a thousand."""
+        reading, began = self._reading, time.monotonic()
+        warn_in_loop(runtime, reading.name, "aget")
+        outcome = crowd.future.result()
+        got = reading.settle(runtime, self._key, self._args, outcome, time.monotonic() - began)
+        if isinstance(got, Entry):
+            return got
+        return drive(runtime, self._read_on(runtime, got, _miss(reading, miss)), reading.name, "aget")
+
+    async def _aread_with(self, runtime: Runtime, miss: str | None) -> Entry[R]:
+        """The same of a task."""
+        reading, began, what = self._reading, time.monotonic(), _miss(self._reading, miss)
+        outcome = await runtime.turns.join(Joint(reading, self._key, self._args, what == "load"))
+        got = reading.settle(runtime, self._key, self._args, outcome, time.monotonic() - began)
+        return got if isinstance(got, Entry) else await adrive(runtime, self._read_on(runtime, got, what))
 
     def _read(self, runtime: Runtime, miss: str | None) -> Steps[Entry[R]]:
         reading = self._reading
@@ -256,7 +278,10 @@ class Query(Generic[P, R]):
         if not isinstance(seen, Missed):
             value: R = seen[0]
             return value
-        on = Handle(reading, key, canonical)._read_on(runtime, seen, reading.options.miss)
+        handle, crowd = Handle(reading, key, canonical), runtime.crowds.open.get(key)
+        if seen is JOINING and crowd is not None:
+            return handle._read_with(crowd, runtime, None).value
+        on = handle._read_on(runtime, seen, reading.options.miss)
         return drive(runtime, on, reading.name, "aget").value
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -288,8 +313,10 @@ class Query(Generic[P, R]):
         if not isinstance(seen, Missed):
             value: R = seen[0]
             return value
-        on = Handle(reading, key, canonical)._read_on(runtime, seen, reading.options.miss)
-        return (await adrive(runtime, on)).value
+        handle = Handle(reading, key, canonical)
+        if seen is JOINING:
+            return (await handle._aread_with(runtime, None)).value
+        return (await adrive(runtime, handle._read_on(runtime, seen, reading.options.miss))).value
 
     async def aread(self, *args: P.args, **kwargs: P.kwargs) -> Entry[R]:
         """The value with its age and state, from asyncio."""

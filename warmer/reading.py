@@ -200,6 +200,10 @@ class Reading(Generic[R]):
         """
         return key in runtime.missing and self.joins and miss != "raise"
 
+    def crowd(self, runtime: Runtime, key: bytes, miss: str | None) -> Reader | None:
+        """The threads that a reader here may wait with, without a look of its own."""
+        return runtime.crowds.open.get(key) if self.joins and miss != "raise" else None
+
     def wish(
         self, runtime: Runtime, key: bytes, args: Args, missed: Missed, miss: str
     ) -> tuple[EntryKey, Mapping[str, Any], Reader]:

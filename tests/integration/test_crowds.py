@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from tests.board import Board, Gate, value_of
-from warmer import WaitTimeout, Warmer
+from warmer import CacheMiss, WaitTimeout, Warmer
+from warmer.errors.notices import WarmerWarning
 from warmer.runtime.crowds import Crowds
 from warmer.runtime.flights import Flight
-from warmer.testing import wait_until
+from warmer.store.operations import Store
+from warmer.testing import wait_until, wait_until_async
 
 Start = Callable[..., Future[Any]]
+
+
+@dataclass
+class Crowded:
+    """A crowd's load, what holds up its next question, and those who are in it."""
+
+    load: Gate
+    question: Gate
+    readings: list[Future[Any]]
+
+    def let_go(self) -> None:
+        self.question.open()
+        self.load.open()
+
+    def values(self) -> set[Any]:
+        self.let_go()
+        return {value_of(reading) for reading in self.readings}
 
 
 @pytest.fixture
@@ -240,3 +261,88 @@ def test_a_fault_of_ours_reaches_those_who_wait_and_not_who_comes_later(
     third = start(board.departures, "JFK")
     gate.open()
     assert value_of(third) == 1
+
+
+@pytest.fixture
+def crowd(board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowded]:
+    """Threads that wait for a load elsewhere, and whose next question is held up: others come to them."""
+    acquire, held = Flight.acquire, Gate()
+
+    def late(flight: Flight, *asked: Any) -> Any:
+        if flight.runtime is board.runtime and board.runtime.crowds.open:
+            held.pass_through()
+        return acquire(flight, *asked)
+
+    monkeypatch.setattr(Flight, "acquire", late)
+    gate, _ = _load_elsewhere(other, start)
+    readings = [start(board.departures, "JFK")]
+    board.wait_joined(1)
+    readings += [start(board.departures, "JFK") for _ in range(2)]
+    held.wait_entered()
+    crowded = Crowded(gate, held, readings)
+    yield crowded
+    crowded.let_go()
+
+
+def test_who_takes_no_wait_does_not_wait_with_them(board: Board, crowd: Crowded) -> None:
+    """`miss="raise"` is an answer at once, whoever waits."""
+    with pytest.raises(CacheMiss):
+        board.departures.bind("JFK").get(miss="raise")
+
+    assert crowd.values() == {1}
+
+
+def test_a_read_that_waits_with_them_in_a_loop_is_warned_of(board: Board, crowd: Crowded) -> None:
+    """As of any read that makes a running event loop stand still."""
+
+    async def main() -> int:
+        asyncio.get_running_loop().run_in_executor(None, crowd.let_go)
+        return board.departures("JFK")
+
+    with pytest.warns(WarmerWarning, match=r"stands still meanwhile\. Write `await departures\.aget"):
+        assert asyncio.run(main()) == 1
+    assert crowd.values() == {1}
+
+
+def test_what_they_are_given_and_can_not_be_read_is_loaded_anew(
+    board: Board, crowd: Crowded, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads and tasks alike: once for all of them."""
+    acquire, spoilt = Store.acquire, list[float]()
+
+    def spoiling(store: Store, *asked: Any, **how: Any) -> Any:
+        answer = acquire(store, *asked, **how)
+        if store is board.runtime.store and answer.kind == "committed" and len(spoilt) < 2:
+            spoilt.append(answer.now)
+            return replace(answer, blob=answer.blob[:-1])
+        return answer
+
+    monkeypatch.setattr(Store, "acquire", spoiling)
+
+    async def tasks() -> list[int]:
+        return await asyncio.gather(*(board.departures.aget("JFK") for _ in range(3)))
+
+    late = start(lambda: asyncio.run(tasks()))
+    thread = start(board.departures.read, "JFK")
+    (flight,) = board.runtime._flights.values()
+    wait_until(lambda: len(flight.readers) == 3, description="the tasks to come, as one reader")
+    crowd.let_go()
+
+    assert {value_of(thread).value, *value_of(late), *crowd.values()} <= {1, 2}
+    assert len(spoilt) == 2
+    assert board.count("corrupt_entries") >= 4, "each of those who were given it"
+
+
+def test_tasks_that_wait_for_a_worker_do_not_load(make_board: Callable[..., Board]) -> None:
+    """Whoever finds others waiting asks for no more than it would by itself."""
+    board = make_board(wait=0.5)
+
+    async def main() -> list[Any]:
+        one = board.departures.bind("JFK")
+        first = asyncio.create_task(one.aget(miss="wait"))
+        await wait_until_async(lambda: bool(board.runtime.missing), description="it to be found missing")
+        others = [one.aget(miss="wait") for _ in range(3)]
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    assert [type(one) for one in asyncio.run(main())] == [WaitTimeout] * 4
+    assert board.loads == 0
