@@ -149,9 +149,9 @@ class Handle(Generic[R]):
         while tries < MOST_TRIES:
             tries += missed is not CROWDED
             if missed is JOINING or missed is MISSED or missed is CROWDED:
-                joint = Joint(reading, self._key, self._args, miss == "load", missed is CROWDED)
                 if miss == "raise":
                     raise CacheMiss(reading.name, self.entry_key.params)
+                joint = Joint(reading, self._key, self._args, miss == "load", missed is CROWDED)
                 if missed is MISSED:
                     runtime.note_missing(joint)
                 outcome = yield joint

@@ -40,6 +40,4 @@ class Crowds:
     def close(self, key: bytes, asking: Sequence[Reader]) -> Reader | None:
         """Let nobody in any more: a question is about to be sent for these readers. The crowd among them."""
         crowd = self.open.get(key)
-        if crowd is None or crowd not in asking:
-            return None
-        return self.open.pop(key)
+        return self.open.pop(key, None) if crowd in asking else None

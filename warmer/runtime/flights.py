@@ -302,8 +302,9 @@ class Flight:
     def _drop_late(self, away: str | None = None) -> None:
         """Tell those whose time is up. away: why the server can't be asked."""
         now, crowd = time.monotonic(), self.runtime.crowds.open.get(self.key)
-        due = [r for r in self.readers if r.deadline <= now and r is not crowd]
-        for reader in due + [r for r in self.readers if r.future.cancelled() and r not in due]:
+        # Nobody waits too long who comes to an open crowd: its time begins to run out when it is closed.
+        due = [r for r in self.readers if r.future.cancelled() or (r.deadline <= now and r is not crowd)]
+        for reader in due:
             late = self._late(now - reader.began, away)
             if not reader.future.cancelled():
                 kind = "waits_timed_out" if away is None else "loads_around_refused"
