@@ -88,7 +88,8 @@ class Handle(Generic[R]):
     def read(self, *, miss: str | None = None) -> Entry[R]:
         """The value with its age and state, read through."""
         reading = self._reading
-        reading.check_identity(self._args)
+        if reading.scoped:
+            reading.check_identity(self._args)
         if past.get() is not None and passes(reading, self._args):
             return past_cache(reading, self._key, self._args, _miss(reading, miss))
         runtime = reading.runtime_of()
@@ -103,7 +104,8 @@ class Handle(Generic[R]):
     async def aread(self, *, miss: str | None = None) -> Entry[R]:
         """`read`, from asyncio. Cancelling it stops the wait, not a load that others wait for, too."""
         reading = self._reading
-        reading.check_identity(self._args)
+        if reading.scoped:
+            reading.check_identity(self._args)
         if past.get() is not None and passes(reading, self._args):
             return await apast_cache(reading, self._key, self._args, _miss(reading, miss))
         runtime = reading.runtime_of()
@@ -290,7 +292,7 @@ class Query(Generic[P, R]):
 
     def read(self, *args: P.args, **kwargs: P.kwargs) -> Entry[R]:
         """The value with its age and state, read through."""
-        return self.bind(*args, **kwargs).read()
+        return Handle(self._reading, *self._key_from(args, kwargs)).read()
 
     async def aget(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The value, from asyncio."""
@@ -320,7 +322,7 @@ class Query(Generic[P, R]):
 
     async def aread(self, *args: P.args, **kwargs: P.kwargs) -> Entry[R]:
         """The value with its age and state, from asyncio."""
-        return await self.bind(*args, **kwargs).aread()
+        return await Handle(self._reading, *self._key_from(args, kwargs)).aread()
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Load the entry anew, now."""

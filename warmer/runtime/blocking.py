@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 def in_loop() -> bool:
     """Whether this thread runs an event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return asyncio._get_running_loop() is not None  # a thousand threads ask: an error each would be dear
 
 
 def warn_in_loop(runtime: Runtime, query: str, method: str) -> None:
