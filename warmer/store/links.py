@@ -23,6 +23,8 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import InvalidResponse, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
+from warmer.store.sending import send_all
+
 MORE = object()  # the reader's word for: the rest of this reply has not come yet
 # One read takes a value of 200 KB whole, if it is there.
 READ_BYTES = 262_144
@@ -41,6 +43,7 @@ class Link:
         "life",
         "reader",
         "round",
+        "sends_at_once",
         "server",
         "sock",
         "timeout_s",
@@ -54,6 +57,7 @@ class Link:
         self.server = b""  # what the life is a digest of
         self.round = -1
         self.sock: socket.socket | None = None
+        self.sends_at_once = False
         self.buffer = bytearray(READ_BYTES)
         self.reader: Any = None
         connection.redis_connect_func = partial(_greet, weakref.ref(self))
@@ -69,7 +73,10 @@ class Link:
         if sock is None:
             raise Disconnected("the connection is closed")
         try:
-            sock.sendall(packed)
+            if self.sends_at_once:
+                send_all(sock, packed)
+            else:
+                sock.sendall(packed)
             reply = MORE
             while reply is MORE:
                 taken = sock.recv_into(buffer)
@@ -127,7 +134,8 @@ class Link:
             protocolError=InvalidResponse, replyError=parse_error, notEnoughData=MORE
         )
         sock.settimeout(self.timeout_s)
-        if type(sock) is not socket.socket:
+        self.sends_at_once = type(sock) is socket.socket
+        if not self.sends_at_once:
             return  # TLS waits by itself, and would never stop
         whole = int(self.timeout_s)
         limit = struct.pack("ll", whole, int((self.timeout_s - whole) * 1e6))

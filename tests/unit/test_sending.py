@@ -1,0 +1,96 @@
+"""Sending without letting go of the interpreter: all of it arrives, or the socket says what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from warmer.store import sending
+from warmer.store.sending import SHORT_BYTES, send_all
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Two ends of a connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def _receive(sock: socket.socket, size: int) -> bytes:
+    got = b""
+    while len(got) < size:
+        got += sock.recv(65536)
+    return got
+
+
+@pytest.mark.parametrize("size", [1, 40, SHORT_BYTES, SHORT_BYTES + 1, 1_000_000])
+def test_all_of_it_arrives(pair: Pair, size: int) -> None:
+    """Whatever is in it, zeros too; short or long."""
+    ours, theirs = pair
+    packed = bytes(n % 251 for n in range(size))
+    sender = threading.Thread(target=send_all, args=(ours, packed))
+    sender.start()
+    assert _receive(theirs, size) == packed
+    sender.join()
+
+
+def test_what_the_kernel_does_not_take_at_once_is_sent_as_it_does(pair: Pair) -> None:
+    """A full buffer makes the sender wait, as ever, and nothing is lost or sent twice."""
+    ours, theirs = pair
+    ours.setblocking(False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += ours.send(b"x" * 1000)
+    ours.setblocking(True)
+    packed = bytes(n % 251 for n in range(SHORT_BYTES))
+    sender = threading.Thread(target=send_all, args=(ours, packed))
+    sender.start()
+    assert _receive(theirs, filled + SHORT_BYTES)[filled:] == packed
+    sender.join()
+
+
+@pytest.mark.parametrize("taken", [-1, 0, 7])
+def test_the_rest_is_sent_by_the_socket(pair: Pair, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    """However much of it was taken."""
+    ours, theirs = pair
+
+    def some(_fd: int, packed: bytes, _size: int, _flags: int) -> int:
+        if taken > 0:
+            ours.sendall(packed[:taken])
+        return taken
+
+    monkeypatch.setattr(sending, "_send", some)
+    send_all(ours, b"GET a key of mine")
+    assert _receive(theirs, 17) == b"GET a key of mine"
+
+
+def test_an_error_is_the_sockets(pair: Pair) -> None:
+    """A closed socket, or one whose other end is gone: no signal, and the error that `sendall` raises."""
+    ours, theirs = pair
+    theirs.close()
+    with pytest.raises(OSError, match="Broken pipe"):
+        send_all(ours, b"PING")
+    ours.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        send_all(ours, b"PING")
+
+
+def test_without_it_the_socket_sends(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every Python can call the system."""
+    ours, theirs = pair
+    monkeypatch.setattr(sending, "_send", None)
+    send_all(ours, b"PING")
+    assert _receive(theirs, 4) == b"PING"
+
+
+def test_it_is_there() -> None:
+    """Where the tests run, it is what is used."""
+    assert sending._send is not None
