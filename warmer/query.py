@@ -280,8 +280,8 @@ class Query(Generic[P, R]):
         if not isinstance(seen, Missed):
             value: R = seen[0]
             return value
-        handle, crowd = Handle(reading, key, canonical), runtime.crowds.open.get(key)
-        if seen is JOINING and crowd is not None:
+        handle = Handle(reading, key, canonical)
+        if seen is JOINING and (crowd := runtime.crowds.find(key)) is not None:
             return handle._read_with(crowd, runtime, None).value
         on = handle._read_on(runtime, seen, reading.options.miss)
         return drive(runtime, on, reading.name, "aget").value

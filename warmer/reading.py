@@ -202,7 +202,7 @@ class Reading(Generic[R]):
 
     def crowd(self, runtime: Runtime, key: bytes, miss: str | None) -> Reader | None:
         """The threads that a reader here may wait with, without a look of its own."""
-        return runtime.crowds.open.get(key) if self.joins and miss != "raise" else None
+        return runtime.crowds.find(key) if self.joins and miss != "raise" else None
 
     def wish(
         self, runtime: Runtime, key: bytes, args: Args, missed: Missed, miss: str

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.board import Board, Gate, value_of
-from warmer import CacheMiss, WaitTimeout, Warmer
+from tests.board import Board, Gate, threads_of, value_of
+from warmer import CacheMiss, TooManyLoads, WaitTimeout, Warmer
 from warmer.errors.notices import WarmerWarning
-from warmer.runtime.crowds import Crowds
+from warmer.runtime import crowds
+from warmer.runtime.crowds import COME_WITHIN_S, Crowds
 from warmer.runtime.flights import Flight
 from warmer.store.operations import Store
 from warmer.testing import wait_until, wait_until_async
@@ -45,11 +46,25 @@ def other(make_board: Callable[..., Board]) -> Board:
     return make_board()
 
 
+@pytest.fixture
+def slow_crowds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crowds that others may come to however late: what else keeps them apart must do."""
+    monkeypatch.setattr(crowds, "COME_WITHIN_S", 60.0)
+
+
 def _load_elsewhere(other: Board, start: Start) -> tuple[Gate, Future[Any]]:
     gate = other.hold(1)
     loading = start(other.departures, "JFK")
     gate.wait_entered()
     return gate, loading
+
+
+def _one_waits(board: Board, other: Board, start: Start) -> tuple[Gate, Future[Any]]:
+    """A load elsewhere, and a reader here whose flight others may come to."""
+    gate, _ = _load_elsewhere(other, start)
+    first = start(board.departures, "JFK")
+    board.wait_joined(1)
+    return gate, first
 
 
 def test_threads_wait_as_one_reader(board: Board, other: Board, start: Start) -> None:
@@ -104,6 +119,7 @@ def test_each_of_a_crowd_has_a_value_of_its_own(redis_url: str, namespace: str, 
         flights.close()
 
 
+@pytest.mark.usefixtures("slow_crowds")
 def test_who_comes_after_the_question_is_not_among_them(board: Board, other: Board, start: Start) -> None:
     """They are given a load's value by hand though it is refused; who came after its lease is not."""
     elsewhere, loading = _load_elsewhere(other, start)
@@ -125,6 +141,7 @@ def test_who_comes_after_the_question_is_not_among_them(board: Board, other: Boa
     assert value_of(loading) == 1
 
 
+@pytest.mark.usefixtures("slow_crowds")
 def test_who_comes_while_a_load_around_the_server_runs_is_not_among_them(
     make_board: Callable[..., Board], start: Start
 ) -> None:
@@ -134,12 +151,12 @@ def test_who_comes_while_a_load_around_the_server_runs_is_not_among_them(
     readings = [start(away.departures, "LGA")]
     gate.wait_entered()
     readings.append(start(away.departures, "JFK"))
-    wait_until(lambda: len(away.runtime._flights) == 2, description="it to wait for its turn")
+    wait_until(lambda: bool(away.runtime.away_slots._waiters), description="it to wait for its turn")
     readings += [start(away.departures, "JFK") for _ in range(5)]
-    wait_until(lambda: bool(away.runtime.crowds.open), description="the others to come")
+    wait_until(lambda: bool(away.runtime.crowds._open), description="the others to come")
     gate.open()
     second.wait_entered()
-    assert not away.runtime.crowds.open
+    assert not away.runtime.crowds._open
 
     late = start(away.departures, "JFK")
     second.open()
@@ -148,35 +165,58 @@ def test_who_comes_while_a_load_around_the_server_runs_is_not_among_them(
     assert value_of(late) == 3
 
 
-def test_nobody_is_told_it_has_waited_too_long_who_has_just_come(
+def test_each_waits_as_long_as_it_may(make_board: Callable[..., Board], start: Start) -> None:
+    """They have one end between them: so who comes much later than the first of them comes alone."""
+    away = make_board(redis_url="redis://127.0.0.1:1/0", settings={"redis_away_loads": 1}, wait=1.5)
+    gate = away.hold(1)
+    loading = start(away.departures, "LGA")
+    gate.wait_entered()
+
+    def waited_s() -> float:
+        began = time.monotonic()
+        with pytest.raises(TooManyLoads):
+            away.departures("JFK")
+        return time.monotonic() - began
+
+    readings = [start(waited_s)]
+    wait_until(lambda: bool(away.runtime.away_slots._waiters), description="it to wait for its turn")
+    readings.append(start(waited_s))
+    wait_until(lambda: bool(away.runtime.crowds._open), description="a crowd to be open")
+    (crowd,) = away.runtime.crowds._open.values()
+    wait_until(lambda: time.monotonic() > crowd.began + 5 * COME_WITHIN_S, description="it to be late for it")
+    readings.append(start(waited_s))
+
+    assert all(1.4 < value_of(reading) < 2.5 for reading in readings)
+    gate.open()
+    assert value_of(loading) == 1
+
+
+def test_whose_time_is_up_unasked_is_told_and_nobody_comes_to_it_any_more(
     make_board: Callable[..., Board], start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time of all begins to run out when the last of them has come."""
-    board, other = make_board(wait=1.0), make_board(wait=30)
+    """A question may take longer than they wait; who comes next opens a crowd of its own."""
+    board, other = make_board(wait=0.3), make_board()
     gate, loading = _load_elsewhere(other, start)
     held, acquire = Gate(), Flight.acquire
 
-    def slow(flight: Flight, batch: list[Any], token: str, look: bool) -> Any:
-        if flight.runtime is board.runtime and len(batch) == 1 and not held._open.is_set():
+    def late(flight: Flight, *asked: Any) -> Any:
+        if flight.runtime is board.runtime:
             held.pass_through()
-        return acquire(flight, batch, token, look)
+        return acquire(flight, *asked)
 
-    monkeypatch.setattr(Flight, "acquire", slow)
-    first = start(board.departures, "JFK")
+    monkeypatch.setattr(Flight, "acquire", late)
+    readings = [start(board.departures, "JFK")]
     held.wait_entered()
-    second = start(board.departures, "JFK")
-    wait_until(lambda: bool(board.runtime.crowds.open), description="it to come")
-    (crowd,) = board.runtime.crowds.open.values()
-    wait_until(lambda: crowd.deadline > 0, description="it to have joined")
-    crowd.deadline = 0.001  # long ago
-    opened_at = time.monotonic()
+    readings.append(start(board.departures, "JFK"))
+    wait_until(lambda: bool(board.runtime.crowds._open), description="a crowd to be open")
+    (crowd,) = board.runtime.crowds._open.values()
+    wait_until(lambda: 0 < crowd.deadline < time.monotonic(), description="its time to be up")
     held.open()
 
-    with pytest.raises(WaitTimeout):
-        value_of(second)
-    assert time.monotonic() - opened_at >= 0.9
-    with pytest.raises(WaitTimeout):
-        value_of(first)
+    for reading in readings:
+        with pytest.raises(WaitTimeout):
+            value_of(reading)
+    assert not board.runtime.crowds._open
     gate.open()
     assert value_of(loading) == 1
 
@@ -185,9 +225,7 @@ def test_who_is_interrupted_leaves_nobody_asleep(
     board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever opened a crowd and was interrupted before it had joined: those who came to it are told."""
-    gate, _ = _load_elsewhere(other, start)
-    first = start(board.departures, "JFK")
-    board.wait_joined(1)
+    gate, first = _one_waits(board, other, start)
     join, come = board.runtime.crowds._join, Gate()
 
     def interrupted(*_: Any) -> None:
@@ -199,7 +237,7 @@ def test_who_is_interrupted_leaves_nobody_asleep(
     come.wait_entered()
     monkeypatch.setattr(board.runtime.crowds, "_join", join)
     others = [start(board.departures, "JFK") for _ in range(3)]
-    (crowd,) = board.runtime.crowds.open.values()
+    (crowd,) = board.runtime.crowds._open.values()
     wait_until(lambda: crowd.future.came() == 3, description="the others to wait")  # type: ignore[attr-defined]
     come.open()
     gate.open()
@@ -212,9 +250,7 @@ def test_who_was_interrupted_after_it_had_joined_is_there_once_more(
     board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It can't know how far it had come; that it is there twice harms nobody."""
-    gate, _ = _load_elsewhere(other, start)
-    first = start(board.departures, "JFK")
-    board.wait_joined(1)
+    gate, first = _one_waits(board, other, start)
     join = board.runtime.crowds._join
 
     def interrupted(*joining: Any) -> None:
@@ -231,52 +267,52 @@ def test_who_was_interrupted_after_it_had_joined_is_there_once_more(
 
     assert {value_of(reading) for reading in (first, second)} == {1}
     wait_until(lambda: not board.runtime._flights, description="the flight to end")
-    assert not board.runtime.crowds.open
+    assert not board.runtime.crowds._open
 
 
+@pytest.mark.usefixtures("slow_crowds")
 def test_a_fault_of_ours_reaches_those_who_wait_and_not_who_comes_later(
     board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flight that breaks closes its crowd: the next reader has a flight of its own."""
-    gate, _ = _load_elsewhere(other, start)
-    first = start(board.departures, "JFK")
-    board.wait_joined(1)
-    close = Crowds.close
+    gate, first = _one_waits(board, other, start)
+    with monkeypatch.context() as patched:
+        close = Crowds.close
 
-    async def broken(_flight: Flight) -> None:
-        monkeypatch.setattr(Crowds, "close", close)
-        raise RuntimeError("broken")
+        async def broken(_flight: Flight) -> None:
+            patched.setattr(Crowds, "close", close)
+            raise RuntimeError("broken")
 
-    monkeypatch.setattr(Crowds, "close", lambda *_: None)  # it stays open, as before its question
-    second = start(board.departures, "JFK")
-    board.wait_joined(2)
-    monkeypatch.setattr(Flight, "_not_too_often", broken)
-    (flight,) = board.runtime._flights.values()
-    board.runtime.loop.call_soon_threadsafe(flight.changed.set)
-
-    for reading in (first, second):
-        with pytest.raises(RuntimeError, match="broken"):
-            value_of(reading)
-    monkeypatch.undo()
+        patched.setattr(Crowds, "close", lambda *_: None)  # it stays open, as before its question
+        second = start(board.departures, "JFK")
+        board.wait_joined(2)
+        patched.setattr(Flight, "_not_too_often", broken)
+        (flight,) = board.runtime._flights.values()
+        board.runtime.loop.call_soon_threadsafe(flight.changed.set)
+        for reading in (first, second):
+            with pytest.raises(RuntimeError, match="broken"):
+                value_of(reading)
     third = start(board.departures, "JFK")
+    board.wait_joined(1)
     gate.open()
     assert value_of(third) == 1
 
 
 @pytest.fixture
-def crowd(board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowded]:
+def crowd(
+    board: Board, other: Board, start: Start, slow_crowds: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Crowded]:
     """Threads that wait for a load elsewhere, and whose next question is held up: others come to them."""
     acquire, held = Flight.acquire, Gate()
 
     def late(flight: Flight, *asked: Any) -> Any:
-        if flight.runtime is board.runtime and board.runtime.crowds.open:
+        if flight.runtime is board.runtime and board.runtime.crowds._open:
             held.pass_through()
         return acquire(flight, *asked)
 
     monkeypatch.setattr(Flight, "acquire", late)
-    gate, _ = _load_elsewhere(other, start)
-    readings = [start(board.departures, "JFK")]
-    board.wait_joined(1)
+    gate, first = _one_waits(board, other, start)
+    readings = [first]
     readings += [start(board.departures, "JFK") for _ in range(2)]
     held.wait_entered()
     crowded = Crowded(gate, held, readings)
@@ -295,8 +331,14 @@ def test_who_takes_no_wait_does_not_wait_with_them(board: Board, crowd: Crowded)
 def test_a_read_that_waits_with_them_in_a_loop_is_warned_of(board: Board, crowd: Crowded) -> None:
     """As of any read that makes a running event loop stand still."""
 
+    (waiting,) = board.runtime.crowds._open.values()
+
+    def let_go() -> None:
+        wait_until(lambda: threads_of(waiting) == 3, description="it to wait")
+        crowd.let_go()
+
     async def main() -> int:
-        asyncio.get_running_loop().run_in_executor(None, crowd.let_go)
+        asyncio.get_running_loop().run_in_executor(None, let_go)
         return board.departures("JFK")
 
     with pytest.warns(WarmerWarning, match=r"stands still meanwhile\. Write `await departures\.aget"):
@@ -304,33 +346,53 @@ def test_a_read_that_waits_with_them_in_a_loop_is_warned_of(board: Board, crowd:
     assert crowd.values() == {1}
 
 
-def test_what_they_are_given_and_can_not_be_read_is_loaded_anew(
-    board: Board, crowd: Crowded, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Threads and tasks alike: once for all of them."""
-    acquire, spoilt = Store.acquire, list[float]()
+def _spoil_one(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next stored value that those who wait here are given can't be read."""
+    acquire, left = Store.acquire, [1]
 
     def spoiling(store: Store, *asked: Any, **how: Any) -> Any:
         answer = acquire(store, *asked, **how)
-        if store is board.runtime.store and answer.kind == "committed" and len(spoilt) < 2:
-            spoilt.append(answer.now)
+        if store is board.runtime.store and answer.kind == "committed" and left:
+            left.pop()
             return replace(answer, blob=answer.blob[:-1])
         return answer
 
     monkeypatch.setattr(Store, "acquire", spoiling)
 
-    async def tasks() -> list[int]:
-        return await asyncio.gather(*(board.departures.aget("JFK") for _ in range(3)))
 
-    late = start(lambda: asyncio.run(tasks()))
-    thread = start(board.departures.read, "JFK")
-    (flight,) = board.runtime._flights.values()
-    wait_until(lambda: len(flight.readers) == 3, description="the tasks to come, as one reader")
-    crowd.let_go()
+def test_what_they_are_given_and_can_not_be_read_is_loaded_anew(
+    board: Board, crowd: Crowded, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By one load for all of them, and each says that it could not read it."""
+    _spoil_one(board, monkeypatch)
+    late = start(board.departures.read, "JFK")
+    (waiting,) = board.runtime.crowds._open.values()
+    wait_until(lambda: threads_of(waiting) == 3, description="it to come")
+    values = crowd.values()
 
-    assert {value_of(thread).value, *value_of(late), *crowd.values()} <= {1, 2}
-    assert len(spoilt) == 2
-    assert board.count("corrupt_entries") >= 4, "each of those who were given it"
+    assert {value_of(late).value, *values} == {1}
+    assert board.count("corrupt_entries") == 4
+    assert board.loads == 1
+
+
+def test_what_tasks_are_given_and_can_not_be_read_is_loaded_anew(
+    board: Board, other: Board, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of threads."""
+    gate, _ = _load_elsewhere(other, start)
+    _spoil_one(board, monkeypatch)
+
+    async def main() -> list[int]:
+        first = asyncio.create_task(board.departures.aget("JFK"))
+        await wait_until_async(lambda: board.waiting() == 1, description="it to wait")
+        others = [asyncio.create_task(board.departures.aget("JFK")) for _ in range(3)]
+        await wait_until_async(lambda: board.waiting() == 2, description="the others to wait, as one reader")
+        gate.open()
+        return await asyncio.gather(first, *others)
+
+    assert set(asyncio.run(main())) == {1}
+    assert board.count("corrupt_entries") == 4
+    assert board.loads == 1
 
 
 def test_tasks_that_wait_for_a_worker_do_not_load(make_board: Callable[..., Board]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from warmer.store import sending
-from warmer.store.sending import SHORT_BYTES, send_all
+from warmer.store.sending import SHORT_BYTES, send_at_once, sender_of, sending_with, system_send
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -35,7 +35,7 @@ def test_all_of_it_arrives(pair: Pair, size: int) -> None:
     """Whatever is in it, zeros too; short or long."""
     ours, theirs = pair
     packed = bytes(n % 251 for n in range(size))
-    sender = threading.Thread(target=send_all, args=(ours, packed))
+    sender = threading.Thread(target=send_at_once, args=(ours, packed))
     sender.start()
     assert _receive(theirs, size) == packed
     sender.join()
@@ -51,14 +51,14 @@ def test_what_the_kernel_does_not_take_at_once_is_sent_as_it_does(pair: Pair) ->
             filled += ours.send(b"x" * 1000)
     ours.setblocking(True)
     packed = bytes(n % 251 for n in range(SHORT_BYTES))
-    sender = threading.Thread(target=send_all, args=(ours, packed))
+    sender = threading.Thread(target=send_at_once, args=(ours, packed))
     sender.start()
     assert _receive(theirs, filled + SHORT_BYTES)[filled:] == packed
     sender.join()
 
 
 @pytest.mark.parametrize("taken", [-1, 0, 7])
-def test_the_rest_is_sent_by_the_socket(pair: Pair, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+def test_the_rest_is_sent_by_the_socket(pair: Pair, taken: int) -> None:
     """However much of it was taken."""
     ours, theirs = pair
 
@@ -67,8 +67,7 @@ def test_the_rest_is_sent_by_the_socket(pair: Pair, monkeypatch: pytest.MonkeyPa
             ours.sendall(packed[:taken])
         return taken
 
-    monkeypatch.setattr(sending, "_send", some)
-    send_all(ours, b"GET a key of mine")
+    sending_with(some)(ours, b"GET a key of mine")
     assert _receive(theirs, 17) == b"GET a key of mine"
 
 
@@ -77,20 +76,23 @@ def test_an_error_is_the_sockets(pair: Pair) -> None:
     ours, theirs = pair
     theirs.close()
     with pytest.raises(OSError, match="Broken pipe"):
-        send_all(ours, b"PING")
+        send_at_once(ours, b"PING")
     ours.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
-        send_all(ours, b"PING")
+        send_at_once(ours, b"PING")
 
 
-def test_without_it_the_socket_sends(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_it_the_socket_sends(pair: Pair) -> None:
     """Not every Python can call the system."""
     ours, theirs = pair
-    monkeypatch.setattr(sending, "_send", None)
-    send_all(ours, b"PING")
+    sending_with(None)(ours, b"PING")
     assert _receive(theirs, 4) == b"PING"
 
 
 def test_it_is_there() -> None:
-    """Where the tests run, it is what is used."""
-    assert sending._send is not None
+    """Where the tests run, it is what is used; TLS sends by itself."""
+    assert system_send() is not None
+    with socket.socket() as plain:
+        assert sender_of(plain) is send_at_once
+        with ssl.create_default_context().wrap_socket(plain, server_hostname="localhost") as sealed:
+            assert sender_of(sealed) is ssl.SSLSocket.sendall

@@ -106,7 +106,8 @@ class Reader:
     waits: False for a message or a refresh in the background, which has nobody to answer to.
     batch: the other misses of its `get_many`, until its entry was asked for.
     told: False for one who is given a stale value instead of a failed load's error.
-    loads: False for one who waits for a worker. wait_us: how long the entry had been due (a message's), -1:
+    loads: False for one who waits for a worker. extra_s: how much longer than one it waits, as others may
+    come to wait as it for so long. wait_us: how long the entry had been due (a message's), -1:
     unknown.
     """
 
@@ -122,6 +123,7 @@ class Reader:
     deadline: float = 0.0
     arrived: int | None = None
     batch: Batch | None = None
+    extra_s: float = 0.0
 
     def finish(self, outcome: Outcome) -> None:
         """Tell the reader, unless it has gone away."""

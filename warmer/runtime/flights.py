@@ -69,7 +69,7 @@ class Flight:
     def join(self, reader: Reader) -> None:
         """Add a reader; from the loop's thread only, or before the flight is known there."""
         reader.began = time.monotonic()
-        reader.deadline = reader.began + self.query.options.wait_s
+        reader.deadline = reader.began + self.query.options.wait_s + reader.extra_s
         self.readers.append(reader)
         self.changed.set()
 
@@ -182,7 +182,7 @@ class Flight:
 
     def acquire(self, batch: list[Reader], token: str, look: bool) -> Acquired:
         """What the server says to these readers. Not on the loop: it waits for the server."""
-        self._close(batch)
+        self.runtime.crowds.close(self.key, batch)  # rule 1
         self.runtime.shapes.register()  # before the first lease: writers must know what the entry depends on
         self.runtime.strict.register()
         arrivals = [reader.arrived for reader in batch if reader.arrived is not None]
@@ -291,7 +291,7 @@ class Flight:
         try:
             # Whoever joined while we waited for the slot began before this load, too.
             batch = [reader for reader in self.readers if reader.waits and reader.loads]
-            self._close(batch)
+            self.runtime.crowds.close(self.key, batch)
             for reader in batch:
                 self.readers.remove(reader)
             outcome = await Load(self, batch, None, False).ended()
@@ -301,9 +301,9 @@ class Flight:
 
     def _drop_late(self, away: str | None = None) -> None:
         """Tell those whose time is up. away: why the server can't be asked."""
-        now, crowd = time.monotonic(), self.runtime.crowds.open.get(self.key)
-        # Nobody waits too long who comes to an open crowd: its time begins to run out when it is closed.
-        due = [r for r in self.readers if r.future.cancelled() or (r.deadline <= now and r is not crowd)]
+        now = time.monotonic()
+        due = [reader for reader in self.readers if reader.deadline <= now or reader.future.cancelled()]
+        self.runtime.crowds.close(self.key, due)
         for reader in due:
             late = self._late(now - reader.began, away)
             if not reader.future.cancelled():
@@ -319,12 +319,6 @@ class Flight:
         if away is None:
             return WaitTimeout(name, params, waited_s)
         return TooManyLoads(name, params, self.runtime.settings.redis_away_loads, waited_s, away)
-
-    def _close(self, batch: list[Reader]) -> None:
-        """Rule 1: whoever waits as one of these has come before what is asked, or loaded, for them."""
-        crowd = self.runtime.crowds.close(self.key, batch)
-        if crowd is not None:  # of its threads, the last has come just now
-            crowd.deadline = time.monotonic() + self.query.options.wait_s
 
     def _finish(self, readers: Iterable[Reader], outcome: Outcome) -> None:
         for reader in readers:

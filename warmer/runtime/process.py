@@ -188,12 +188,12 @@ class Runtime:
 
     def meet(self, joint: Joint) -> Handover[Outcome]:
         """`join`, after a look where there was none, or with others who wait already."""
-        if (crowd := self.crowds.open.get(joint.key)) is not None:
+        if (crowd := self.crowds.find(joint.key)) is not None:
             return crowd.future
         if joint.crowded:
             return self.gatherings.come(joint.query, *self._about(joint), Reader(loads=joint.loads))
-        if joint.loads and joint.key in self._flights:
-            return self.crowds.come(joint.query, *self._about(joint))
+        if joint.loads and joint.key in self._flights and self.crowds.may_open(joint.key):
+            return self.crowds.open(joint.query, *self._about(joint))
         return self.join_alone(joint)
 
     def join_alone(self, joint: Joint) -> Handover[Outcome]:

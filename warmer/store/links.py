@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import InvalidResponse, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
-from warmer.store.sending import send_all
+from warmer.store.sending import SendAll, send_at_once, sender_of
 
 MORE = object()  # the reader's word for: the rest of this reply has not come yet
 # One read takes a value of 200 KB whole, if it is there.
@@ -43,7 +43,7 @@ class Link:
         "life",
         "reader",
         "round",
-        "sends_at_once",
+        "send_all",
         "server",
         "sock",
         "timeout_s",
@@ -57,7 +57,7 @@ class Link:
         self.server = b""  # what the life is a digest of
         self.round = -1
         self.sock: socket.socket | None = None
-        self.sends_at_once = False
+        self.send_all: SendAll = send_at_once
         self.buffer = bytearray(READ_BYTES)
         self.reader: Any = None
         connection.redis_connect_func = partial(_greet, weakref.ref(self))
@@ -73,10 +73,7 @@ class Link:
         if sock is None:
             raise Disconnected("the connection is closed")
         try:
-            if self.sends_at_once:
-                send_all(sock, packed)
-            else:
-                sock.sendall(packed)
+            self.send_all(sock, packed)
             reply = MORE
             while reply is MORE:
                 taken = sock.recv_into(buffer)
@@ -134,8 +131,8 @@ class Link:
             protocolError=InvalidResponse, replyError=parse_error, notEnoughData=MORE
         )
         sock.settimeout(self.timeout_s)
-        self.sends_at_once = type(sock) is socket.socket
-        if not self.sends_at_once:
+        self.send_all = sender_of(sock)
+        if type(sock) is not socket.socket:
             return  # TLS waits by itself, and would never stop
         whole = int(self.timeout_s)
         limit = struct.pack("ll", whole, int((self.timeout_s - whole) * 1e6))

@@ -9,16 +9,38 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Final
 
-Send = Callable[[int, bytes, int, int], int]
+#: The system's call: a descriptor, bytes, their number, flags; how many it took, or -1.
+SystemSend = Callable[[int, bytes, int, int], int]
+SendAll = Callable[[socket.socket, bytes], None]
 
 #: What is longer takes the kernel longer to copy than it is worth.
-SHORT_BYTES = 4096
-_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0) | getattr(socket, "MSG_NOSIGNAL", 0)
+SHORT_BYTES: Final = 4096
 
 
-def _system_send() -> Send | None:
-    """The system's `send`, called with the interpreter held; None where there is none that does not wait."""
+def sender_of(sock: socket.socket) -> SendAll:
+    """What sends all of a command on sockets of this kind. TLS sends by itself."""
+    return send_at_once if type(sock) is socket.socket else type(sock).sendall
+
+
+def sending_with(send: SystemSend | None) -> SendAll:
+    """`socket.sendall`, by this call as far as it takes what it is given."""
+    if send is None:
+        return lambda sock, packed: sock.sendall(packed)
+    at_once = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)  # Python ignores the signal, too
+
+    def send_all(sock: socket.socket, packed: bytes) -> None:
+        size = len(packed)
+        sent = send(sock.fileno(), packed, size, at_once) if size <= SHORT_BYTES else 0
+        if sent != size:  # the socket's own says what is wrong, if something is
+            sock.sendall(packed[max(0, sent) :])
+
+    return send_all
+
+
+def system_send() -> SystemSend | None:
+    """The system's call, made with the interpreter held; None where there is none that does not wait."""
     if not hasattr(socket, "MSG_DONTWAIT"):
         return None
     try:
@@ -32,15 +54,4 @@ def _system_send() -> Send | None:
     return send
 
 
-_send = _system_send()
-
-
-def send_all(sock: socket.socket, packed: bytes) -> None:
-    """`sock.sendall(packed)`, of a socket without TLS."""
-    size = len(packed)
-    if _send is None or size > SHORT_BYTES:
-        sock.sendall(packed)
-        return
-    sent = _send(sock.fileno(), packed, size, _AT_ONCE)
-    if sent != size:  # the socket's own says what is wrong, if something is
-        sock.sendall(packed[max(0, sent) :])
+send_at_once = sending_with(system_send())
