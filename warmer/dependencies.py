@@ -11,7 +11,6 @@ from typing import Any
 
 from warmer.core.changes import RowShape
 from warmer.core.columns import NULL, families_of, token_as, token_of
-from warmer.core.header import PUBLIC_OWNER
 from warmer.core.names import (
     entry_name,
     owner_name,
@@ -22,6 +21,7 @@ from warmer.core.names import (
     whole_name,
 )
 from warmer.core.params import ParamType
+from warmer.core.payload import PUBLIC_OWNER
 from warmer.core.strictness import query_in_force, strict_names
 from warmer.errors import InvalidOption, did_you_mean, show
 from warmer.errors.root import hint

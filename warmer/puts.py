@@ -97,7 +97,7 @@ class Put:
         names = reading.names_of(params, lease.entry)
         flags, payload = self.value
         what = Commit(
-            payload=payload, flags=flags, cost_us=0, owner=reading.owner_of(params), ttl_us=options.ttl_us,
+            payload=payload, flags=flags, cost_us=0, ttl_us=options.ttl_us,
             grace_us=options.grace_us, wait_us=-1, early=options.early, draw=random.expovariate(1.0),
             keep=options.keep, idle_us=options.idle_us, max_kept=options.max_kept,
             fence_only=names.fence_only, listed=names.listed,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from time import time
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from warmer.core.header import HEADER_SIZE, INVALIDATED, PUBLIC_OWNER, Times, cost_in, read_times
+from warmer.core.header import HEADER_SIZE, INVALIDATED, OWNED, Times, cost_in, read_times
 from warmer.core.keys import EntryKey, KeyFactory
 from warmer.core.params import Misfit
-from warmer.core.payload import Seal, front_of
+from warmer.core.payload import PUBLIC_OWNER, Seal, front_of, owner_in
 from warmer.core.values import Codec
 from warmer.dependencies import Dependencies, Names
 from warmer.driving import Steps, Within
@@ -123,13 +123,13 @@ class Reading(Generic[R]):
         if times is None or not 0 < times[2] < 2**53:
             self._note_corrupt(runtime)
             return UNREADABLE
-        flags, of_life, stamp, stored_at, fresh_for, grace_for, due_after, owner = times
+        flags, of_life, stamp, stored_at, fresh_for, grace_for, due_after = times
         now = time() * 1e6 + runtime.store.offset_us  # `Store.now_us`, written out
         age_us = now - stored_at
         if of_life != life or not age_us < grace_for:
             return MISSED
-        if owner != PUBLIC_OWNER or self._guarded:
-            value = self._open(runtime, key, args, found, flags, stamp, owner)
+        if flags & OWNED or self._guarded:
+            value = self._open(runtime, key, args, found, flags, stamp)
             if type(value) is Missed:
                 return value
         else:  # what `_open` does where anybody may have it, in fewer steps
@@ -152,11 +152,10 @@ class Reading(Generic[R]):
                     return Missed(int(stamp), (value, now, found, times))
         return value, now, found, times
 
-    def _open(
-        self, runtime: Runtime, key: bytes, args: Args, blob: bytes, flags: int, stamp: float, owner: bytes
-    ) -> Any:
+    def _open(self, runtime: Runtime, key: bytes, args: Args, blob: bytes, flags: int, stamp: float) -> Any:
         """The value in a blob, counted as read; Missed if it is another's or can't be decoded."""
-        if (self.scoped or owner != PUBLIC_OWNER) and self._is_foreign(owner, args):
+        owner = owner_in(flags, blob)
+        if self._is_foreign(owner, args):
             self._note_foreign(runtime)
             return Missed(int(stamp))
         seal = None if self.sealer is None else self.sealer.of_entry(key, owner)
@@ -182,12 +181,12 @@ class Reading(Generic[R]):
         runtime.incidents.note("foreign_entries", text, self.name, about=self.name)
 
     def _is_foreign(self, owner: bytes, args: Args) -> bool:
-        """Whether a blob with this owner in its header is another's."""
+        """Whether a blob that says whose it is by this is another's."""
         return (self.scoped or owner != PUBLIC_OWNER) and owner != self.owner_of(self.params(args))
 
     def entry_of(self, key: bytes, args: Args, seen: Seen) -> Entry[R]:
         """What a read tells of what it saw."""
-        value, now, blob, (flags, _, stamp, stored_at, fresh_for, _, due_after, _) = seen
+        value, now, blob, (flags, _, stamp, stored_at, fresh_for, _, due_after) = seen
         age_us = now - stored_at
         state, front = state_of(age_us, due_after, fresh_for), front_of(flags, blob)
         age_s, cost_s = max(0.0, age_us / 1e6), cost_in(blob) / 1e6
@@ -259,10 +258,10 @@ class Reading(Generic[R]):
             (value,) = opened
             runtime.tallies.add(key, self.options)
         else:
-            value = self._open(runtime, key, args, outcome.blob, header.flags, header.stamp, header.owner)
+            value = self._open(runtime, key, args, outcome.blob, header.flags, header.stamp)
             if type(value) is Missed:
                 return value
-            if self._shares and header.owner == PUBLIC_OWNER:
+            if self._shares and not header.flags & OWNED:
                 outcome.opened = (value,)
         now = runtime.store.now_us()
         age_s = max(0.0, (now - header.stored_at) / 1e6)
@@ -320,8 +319,8 @@ class Reading(Generic[R]):
         self, value: Any, entry: EntryKey, params: Mapping[str, Any], found: Collection[str] = ()
     ) -> tuple[int, bytes]:
         """Flags and payload of an entry's value, with the names that its load found."""
-        seal = self.seal_of(entry.key.encode(), self.owner_of(params))
-        return self.codec.encode(value, found, seal)
+        owner = self.owner_of(params)
+        return self.codec.encode(value, found, self.seal_of(entry.key.encode(), owner), owner)
 
     def call(self, params: Mapping[str, Any]) -> Any:
         """Run the function, with its resources opened: the value, or a coroutine of it.

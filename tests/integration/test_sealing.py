@@ -6,7 +6,9 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from struct import pack
 from typing import Any
+from zlib import crc32
 
 import pytest
 import redis
@@ -14,7 +16,8 @@ import redis
 from tests.board import Gate, value_of
 from tests.seal_keys import KEY, OTHER_KEY
 from warmer import LoadFailed, Query, Warmer
-from warmer.core.header import HEADER_SIZE
+from warmer.core.header import DIGESTED, HEADER_SIZE, NAMED, OWNED
+from warmer.core.payload import CHECKSUM_SIZE, DIGEST_SIZE, OWNER_SIZE, owner_in
 from warmer.errors import CacheMiss, IdentityRefused
 from warmer.store.report import inspect_entry, query_status
 from warmer.testing import wait_until
@@ -168,7 +171,11 @@ def test_a_blob_moved_under_another_key_is_a_miss(accounts: Accounts, server: re
     theirs, stolen = _blob(server, other.key), _blob(server, mine.key)
 
     # With the owner that is checked on every read, so that only the seal is left to refuse it.
-    server.set(other.key, theirs[:HEADER_SIZE] + stolen[HEADER_SIZE:])
+    flags = theirs[1]
+    body = bytearray(stolen[HEADER_SIZE + CHECKSUM_SIZE :])
+    body[DIGEST_SIZE : DIGEST_SIZE + OWNER_SIZE] = owner_in(flags, theirs)
+    checksum = pack("<I", crc32(body, flags & (DIGESTED | OWNED | NAMED)))
+    server.set(other.key, theirs[:HEADER_SIZE] + checksum + body)
     server.set(accounts.salary.bind(1).key, stolen)
 
     loads = accounts.loads

@@ -47,8 +47,8 @@ MUTATIONS = (
     Mutation(
         "commit forgets the last name",
         "commit",
-        "newest_fence(22, #ARGV)",
-        "newest_fence(22, #ARGV - 1)",
+        "newest_fence(21, #ARGV)",
+        "newest_fence(21, #ARGV - 1)",
         seed=21,
     ),
     Mutation(

@@ -14,7 +14,7 @@ from typing import Any, cast
 import redis
 
 from warmer import lua
-from warmer.core.header import PUBLIC_OWNER, Header
+from warmer.core.header import Header
 from warmer.core.heat import Heat, bucket_of, heat_in
 
 SECOND = 1_000_000
@@ -137,7 +137,7 @@ class Shard:
     ) -> Any:
         named = subject.names if names is None else names
         return self.run(
-            "commit", subject.member, token, stamp, payload, flags, cost_us, PUBLIC_OWNER, ttl_us, grace_us,
+            "commit", subject.member, token, stamp, payload, flags, cost_us, ttl_us, grace_us,
             wait_us, repr(early), repr(draw), keep, idle_us, max_kept, subject.version, tokens,
             learned, lag_us, len(subject.fence_only), *named,
         )  # fmt: skip
@@ -153,7 +153,7 @@ class Shard:
         """An entry as processes of an earlier release store it: a header of 64 bytes, times as doubles."""
         stamp = self.store(subject)
         times = (stamp, self.now(), stamp + 300e6, stamp + 600e6, stamp + 290e6)
-        header = struct.pack("<BBH8sdddddI8s", 0xC1, 0, 0, self.life, *times, 1000, PUBLIC_OWNER)
+        header = struct.pack("<BBH8sdddddI8s", 0xC1, 0, 0, self.life, *times, 1000, bytes(8))
         self.redis.set(self.key(f"e:{subject.member}"), header + b"value")
 
     def fail(

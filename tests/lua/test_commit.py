@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.lua.shard import SECOND, UA, Shard, Subject, new_life
-from warmer.core.header import DIGESTED, NO_LIFE, Header
+from warmer.core.header import DIGESTED, HEADER_SIZE, NO_LIFE, Header
 
 
 def test_a_commit_under_its_lease_stores_value_and_header(shard: Shard) -> None:
@@ -359,7 +359,7 @@ def test_what_was_learned_is_stored_with_the_value(shard: Shard) -> None:
     assert (shard.hash("learned") or "").split(" ", 1)[1] == "1.0000 2 3"
     blob = shard.blob()
     assert blob is not None
-    assert shard.run("recall", UA.member) == [blob[:60], "1.0000 2 3"]
+    assert shard.run("recall", UA.member) == [blob[: HEADER_SIZE + 12], "1.0000 2 3"]
 
 
 def test_a_value_that_was_removed_or_marked_is_not_recalled(shard: Shard) -> None:

@@ -19,7 +19,7 @@ from warmer.core.header import (
     MAX_COST_US,
     NAMED,
     NO_LIFE,
-    PUBLIC_OWNER,
+    OWNED,
     SEALED,
     SHORT,
     UNCHANGED,
@@ -38,14 +38,13 @@ HEADER = Header(
     grace_until=NOW_US + 3,
     due_at=NOW_US + 4,
     cost_us=123_450,
-    owner=b"owner-42",
 )
 
 
-def test_a_header_is_48_bytes_and_reads_back_as_it_was() -> None:
+def test_a_header_is_40_bytes_and_reads_back_as_it_was() -> None:
     """What is packed is read back, where times are near to the microsecond."""
     blob = HEADER.pack()
-    assert len(blob) == HEADER_SIZE == 48
+    assert len(blob) == HEADER_SIZE == 40
     assert Header.read(blob) == HEADER
     assert cost_in(blob) == HEADER.cost_us
 
@@ -59,7 +58,6 @@ def test_each_field_is_where_the_layout_says() -> None:
     assert blob[4:12] == b"lifelife"
     assert [struct.unpack_from("<d", blob, at)[0] - NOW_US for at in (12, 20)] == [0, 1]
     assert [struct.unpack_from("<f", blob, at)[0] for at in (28, 32, 36)] == [1, 2, 3]
-    assert blob[40:48] == b"owner-42"
 
 
 @pytest.mark.parametrize("lasts_us", [1, 16_777_217, 300_000_001, 3_600_000_001, 365 * 86_400_000_001])
@@ -98,10 +96,10 @@ def test_the_times_are_read_in_place_before_any_payload() -> None:
     assert read_times(bytearray(blob)) == HEADER.times()
 
 
-def test_a_header_is_public_and_costs_nothing_unless_said() -> None:
-    """The owner of a public entry is eight zero bytes."""
+def test_a_header_costs_nothing_unless_said() -> None:
+    """What is not loaded has no cost."""
     header = Header(0, NO_LIFE, 1.0, 2.0, 3.0, 4.0, 5.0)
-    assert (header.cost_us, header.owner) == (0, PUBLIC_OWNER)
+    assert header.cost_us == 0
     assert Header.read(header.pack()) == header
 
 
@@ -121,11 +119,11 @@ def test_a_blob_of_another_format_is_not_an_entry() -> None:
 
 
 def test_flags_of_another_version_are_not_read() -> None:
-    """What says more than this version understands, or has an earlier layout, is a miss, not a guess."""
-    assert KNOWN_FLAGS == COMPRESSED | SEALED | INVALIDATED | UNCHANGED | DIGESTED | NAMED == 63
+    """What has an earlier layout is a miss, not a guess; of this one, every flag has its meaning."""
+    assert KNOWN_FLAGS == COMPRESSED | SEALED | INVALIDATED | UNCHANGED | DIGESTED | NAMED | OWNED == 127
     for flags in range(256):
         blob = bytes([FORMAT, flags]) + HEADER.pack()[2:]
-        assert (read_times(blob) is None) == (not SHORT <= flags <= SHORT + KNOWN_FLAGS)
+        assert (read_times(blob) is None) == (flags < SHORT)
 
 
 @pytest.mark.parametrize(("at", "kind"), [(12, "<d"), (20, "<d"), (28, "<f"), (32, "<f"), (36, "<f")])
@@ -150,11 +148,9 @@ def test_a_cost_is_kept_to_a_sixth_of_a_thousandth(cost_us: int) -> None:
     assert read.cost_us == pytest.approx(min(cost_us, MAX_COST_US), rel=0.0004, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"life": b"short"}, {"owner": b"ninebytes"}, {"flags": -1}, {"flags": KNOWN_FLAGS + 1}]
-)
+@pytest.mark.parametrize("wrong", [{"life": b"short"}, {"flags": -1}, {"flags": KNOWN_FLAGS + 1}])
 def test_a_field_that_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
-    """Nothing is cut or padded in silence where it would name another life or owner."""
+    """Nothing is cut or padded in silence where it would name another life."""
     with pytest.raises(ValueError):
         replace(HEADER, **wrong)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from warmer import Warmer
-from warmer.core.header import DIGESTED, INVALIDATED, NAMED, SEALED, UNCHANGED, Header
+from warmer.core.header import DIGESTED, INVALIDATED, NAMED, OWNED, SEALED, UNCHANGED, Header
 from warmer.errors import InvalidOption
 from warmer.near.confirming import confirmed
 from warmer.near.copies import Copies, Copy
@@ -20,7 +20,7 @@ from warmer.near.weight import weigh
 from warmer.options import Options
 
 OPTIONS = Options(60, 60)
-TIMES = (0, b"lifelife", 1.0, 2.0, 3.0, 4.0, 5.0, bytes(8))
+TIMES = (0, b"lifelife", 1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 def _copy(name: str, weight: int = 1) -> Copy:
@@ -172,18 +172,19 @@ def test_what_is_set_apart_goes_with_the_rest(how: str, monkeypatch: pytest.Monk
     assert (copies.apart, copies.known(b"a"), copies.weight) == ({}, None, 0)
 
 
-HEADER = Header(DIGESTED | NAMED, b"lifelife", 50, 60, 1000, 2000, 900, 7, b"owner678")
-PAYLOAD = b"sum!" + b"digest78" + b"\1\0\0\0\x90"
+HEADER = Header(DIGESTED | OWNED | NAMED, b"lifelife", 50, 60, 1000, 2000, 900, 7)
+PAYLOAD = b"sum!" + b"digest78" + b"owner678" + b"\1\0\0\0\x90"
 
 
 @pytest.mark.parametrize(
     ("header", "payload"),
     [
         ({"life": b"earlier1"}, PAYLOAD),
-        ({"owner": b"another1"}, PAYLOAD),
+        ({}, PAYLOAD[:12] + b"another1" + PAYLOAD[20:]),
         ({"flags": HEADER.flags | INVALIDATED}, PAYLOAD),
         ({"flags": HEADER.flags | SEALED}, PAYLOAD),
         ({"flags": HEADER.flags & ~NAMED}, PAYLOAD),
+        ({"flags": HEADER.flags & ~OWNED}, PAYLOAD),
         ({"fresh_until": 300.0}, PAYLOAD),
         ({"grace_until": 300.0}, PAYLOAD),
         ({"fresh_until": math.nan}, PAYLOAD),

@@ -9,14 +9,16 @@ from zlib import crc32
 import pytest
 import zstandard
 
-from warmer.core.header import COMPRESSED, DIGESTED, NAMED, NO_LIFE, SEALED, Header
+from warmer.core.header import COMPRESSED, DIGESTED, NAMED, NO_LIFE, OWNED, SEALED, Header
 from warmer.core.payload import (
     CHECKSUM_SIZE,
     COPIED_BELOW,
+    PUBLIC_OWNER,
     digest,
     digest_in,
     front_of,
     names_in,
+    owner_in,
     pack,
     unpack,
 )
@@ -170,25 +172,34 @@ def test_a_checksum_is_the_first_four_bytes() -> None:
 @pytest.mark.parametrize("over", [0, 10_000])
 @pytest.mark.parametrize("sign", [b"", b"12345678"])
 @pytest.mark.parametrize("names", [(), ("g:month", "t:flights")])
+@pytest.mark.parametrize("owner", [PUBLIC_OWNER, b"owner-42"])
 def test_what_stands_before_the_value_is_read_without_it(
-    over: int, sign: bytes, names: tuple[str, ...]
+    over: int, sign: bytes, names: tuple[str, ...], owner: bytes
 ) -> None:
-    """Digest and names come back as they were given, from the entry's front alone; the value is untouched."""
+    """Digest, owner and names are read from the entry's front alone; the value is untouched."""
     raw = b"value" * 50
-    flags, payload = pack(raw, over, sign, names)
+    flags, payload = pack(raw, over, sign, names, owner=owner)
     blob = Header(flags, NO_LIFE, 1.0, 2.0, 3.0, 4.0, 5.0).pack() + payload
 
     front = front_of(flags, blob)
 
     assert (digest_in(front), names_in(front)) == (sign, names)
+    assert owner_in(flags, front) == owner_in(flags, blob) == owner
     assert bytes(unpack(flags, payload, LIMIT)) == raw
     assert len(front) < len(blob)
+
+
+def test_what_is_everybodys_takes_no_room_for_an_owner() -> None:
+    """Most entries are: eight bytes each."""
+    flags, payload = pack(b"value", 100, b"12345678", owner=PUBLIC_OWNER)
+    assert not flags & OWNED
+    assert len(payload) + 8 == len(pack(b"value", 100, b"12345678", owner=b"owner-42")[1])
 
 
 def test_a_flag_that_says_how_a_payload_is_laid_out_is_part_of_its_checksum() -> None:
     """An entry whose header lost or gained such a flag is a miss: its digest would be read as its value."""
     _, payload = pack(b"value", 100, b"12345678", ("g:month",))
-    for other in (0, DIGESTED, NAMED):
+    for other in (0, DIGESTED, NAMED, DIGESTED | NAMED | OWNED):
         with pytest.raises(CorruptEntry, match="checksum"):
             unpack(other, payload, LIMIT)
 

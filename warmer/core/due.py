@@ -105,7 +105,7 @@ def state(now_us: float, times: Times, trusted_lives: Container[bytes]) -> State
     never FRESH or EARLY. Else FRESH until due, EARLY until fresh_until, STALE until grace_until; each ends
     just before its bound. A bound that is not a number has passed.
     """
-    flags, life, _, stored_at, fresh_for, grace_for, due_after, _ = times
+    flags, life, _, stored_at, fresh_for, grace_for, due_after = times
     age_us = now_us - stored_at
     if life not in trusted_lives:
         return State.GONE

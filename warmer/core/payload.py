@@ -2,20 +2,22 @@
 
     offset 0  CRC-32 of all that follows, 4 bytes, little-endian
            4  the result's digest, 8 bytes (flag DIGESTED)
+              whose value it is, the digest of an identity, 8 bytes (flag OWNED; else it is everybody's)
               the names that the load found: their size, 4 bytes, and a MessagePack array (flag NAMED)
               the value in MessagePack, or (flag COMPRESSED) one zstd frame of it, or either (flag SEALED)
               in a seal, see warmer.sealing
 
-The checksum begins with the two flags that say how this is laid out, so that a flipped one shows. The digest
-is of the encoded value before compression: two loads that found the same result have the same digest,
+The checksum begins with the three flags that say how this is laid out, so that a flipped one shows. The
+digest is of the encoded value before compression: two loads that found the same result have the same digest,
 whoever ran them.
 
 The checksum is what makes a changed byte a miss and never a wrong value: MessagePack alone would read a
 flipped bit in a string as another string. It costs 2 us of a 2.4 kB value's 70 us of decoding.
 
-A seal authenticates what stands before the value, which is in the clear: names are there for anybody anyway,
-as an invalidation must find them, and the digest of a sealed result is made with its key. Who has to find a
-seal takes a value without one for a miss: else who can write to Redis would just leave it out.
+A seal authenticates what stands before the value, which is in the clear: names are there for anybody
+anyway, as an invalidation must find them, readers check the owner before all else, and the digest of a
+sealed result is made with its key. Who has to find a seal takes a value without one for a miss: else who
+can write to Redis would just leave it out.
 """
 
 from __future__ import annotations
@@ -30,12 +32,14 @@ from zlib import crc32
 import zstandard
 from msgspec import MsgspecError, msgpack
 
-from warmer.core.header import COMPRESSED, DIGESTED, FORMAT, HEADER_SIZE, NAMED, SEALED
+from warmer.core.header import COMPRESSED, DIGESTED, FORMAT, HEADER_SIZE, NAMED, OWNED, SEALED
 from warmer.errors import CorruptEntry, EntryNotOpened
 
 CHECKSUM_SIZE = 4
 #: Chance gives two different results one digest once in 10**19. It is no seal against who makes the rows.
 DIGEST_SIZE = 8
+OWNER_SIZE = 8
+PUBLIC_OWNER = bytes(OWNER_SIZE)
 #: Compression is in the worker, decompression in the readers: level 3 is where zstd's ratio curve flattens.
 LEVEL = 3
 
@@ -67,12 +71,12 @@ _decompressor = _Decompressor()
 _CHECKSUM = Struct("<I")
 _read_checksum = _CHECKSUM.unpack_from
 _SIZE = Struct("<I")
-_LAYOUT = DIGESTED | NAMED
-_WRAPPED = NAMED | SEALED | COMPRESSED
+_LAYOUT = DIGESTED | NAMED | OWNED
+_WRAPPED = OWNED | NAMED | SEALED | COMPRESSED
 # Copying so little costs less than a view of it.
 COPIED_BELOW = 2048
 # Known when the payload is made; the others of a header are the commit's.
-_SEALED_WITH = COMPRESSED | DIGESTED | NAMED | SEALED
+_SEALED_WITH = DIGESTED | _WRAPPED
 _read_names = msgpack.Decoder(tuple[str, ...]).decode
 
 
@@ -87,10 +91,11 @@ def pack(
     digest: bytes = b"",
     names: Collection[str] = (),
     seal: Seal | None = None,
+    owner: bytes = PUBLIC_OWNER,
 ) -> tuple[int, bytes]:
     """The flags and the payload of an encoded value; compressed when longer than the bound and if it shrinks.
 
-    digest: of the result, 8 bytes, or none. names: what the load found that it stands under.
+    digest: of the result, 8 bytes, or none. names: what the load found that it stands under. owner: 8 bytes.
     A compressor is made for each call: zstandard's are not safe to share between threads.
     """
     flags, body, front = 0, raw, b""
@@ -100,6 +105,8 @@ def pack(
             flags, body = COMPRESSED, frame
     if digest:
         flags, front = flags | DIGESTED, digest
+    if owner != PUBLIC_OWNER:
+        flags, front = flags | OWNED, front + owner
     if names:
         listed = msgpack.encode(sorted(names))
         flags, front = flags | NAMED, front + _SIZE.pack(len(listed)) + listed
@@ -111,8 +118,8 @@ def pack(
 
 
 def front_of(flags: int, blob: bytes) -> bytes:
-    """What stands before the value in an entry: header, checksum, digest, names."""
-    end = HEADER_SIZE + CHECKSUM_SIZE + (DIGEST_SIZE if flags & DIGESTED else 0)
+    """What stands before the value in an entry: header, checksum, digest, owner, names."""
+    end = _names_at(flags)
     if flags & NAMED:
         end += _SIZE.size + int(_SIZE.unpack_from(blob, end)[0])
     return blob[:end]
@@ -124,15 +131,28 @@ def digest_in(front: bytes) -> bytes:
     return front[start : start + DIGEST_SIZE] if front and front[1] & DIGESTED else b""
 
 
+def owner_in(flags: int, blob: bytes) -> bytes:
+    """The digest of whose value an entry is, or what `front_of` gave of one; zeros for everybody's."""
+    if not flags & OWNED:
+        return PUBLIC_OWNER
+    end = _names_at(flags)
+    return blob[end - OWNER_SIZE : end]
+
+
 def names_in(front: bytes) -> tuple[str, ...]:
     """The names that the load found, in what `front_of` gave."""
     if not front or not front[1] & NAMED:
         return ()
-    start = HEADER_SIZE + CHECKSUM_SIZE + (DIGEST_SIZE if front[1] & DIGESTED else 0) + _SIZE.size
+    start = _names_at(front[1]) + _SIZE.size
     try:
         return _read_names(front[start:])
     except MsgspecError as broken:  # the checksum fits: another program wrote it
         raise CorruptEntry(f"its names can't be read: {broken}") from broken
+
+
+def _names_at(flags: int) -> int:
+    size = HEADER_SIZE + CHECKSUM_SIZE
+    return size + (DIGEST_SIZE if flags & DIGESTED else 0) + (OWNER_SIZE if flags & OWNED else 0)
 
 
 def unpack(
@@ -157,6 +177,8 @@ def unpack(
         body = body[DIGEST_SIZE:]
     if not flags & _WRAPPED and seal is None:
         return body
+    if flags & OWNED:
+        body = body[OWNER_SIZE:]
     if flags & NAMED:
         body = _past_names(body)
     opened = body

@@ -108,10 +108,15 @@ class Codec:
         self._decode_large = uninterrupted(self._decode)
 
     def encode(
-        self, value: Any, names: Collection[str] = (), seal: payload.Seal | None = None
+        self,
+        value: Any,
+        names: Collection[str] = (),
+        seal: payload.Seal | None = None,
+        owner: bytes = payload.PUBLIC_OWNER,
     ) -> tuple[int, bytes]:
-        """The flags and the payload of a value, with the names that its load found; sealed, if there is one.
+        """The flags and the payload of a value: with the names that its load found, sealed by what seals it.
 
+        owner: the digest of whose it is, 8 bytes.
         Raises ResultNotStorable when the value is not exactly what the annotation says, and ResultTooLarge.
         What is returned can be decoded: it has been, here, where it costs no reader anything.
         """
@@ -122,7 +127,7 @@ class Codec:
         self._read_back(raw, value)
         sign = payload.digest if seal is None else seal.digest
         digest = sign(self._in_order(value, raw)) if self._digested else b""
-        return payload.pack(raw, self._compress_over_bytes, digest, names, seal)
+        return payload.pack(raw, self._compress_over_bytes, digest, names, seal, owner)
 
     def decode(
         self,

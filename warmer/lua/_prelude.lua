@@ -100,11 +100,11 @@ local function wake(member)
 end
 
 -- Header of an entry's blob: see warmer/core/header.py for the layout. An entry of an earlier layout is none.
-local header_size = 48
+local header_size = 40
 local function read_header(blob)
   if not blob or #blob < header_size or string.byte(blob, 1) ~= 193 then return nil end
   local flags = string.byte(blob, 2)
-  if flags < 64 or flags > 127 then return nil end
+  if flags < 128 then return nil end
   local stamp, stored_at, fresh, grace, due = struct.unpack('<ddfff', blob, 13)
   local function at(after) return after == -math.huge and 0 or stored_at + after end
   return {flags = flags, life = string.sub(blob, 5, 12), stamp = stamp, stored_at = stored_at,

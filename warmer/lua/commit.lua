@@ -1,15 +1,15 @@
 -- commit.lua: swap the value in, if and only if the lease is current and nothing it stands under was invalidated.
 -- KEYS[1]  root
 -- ARGV[1]  life        ARGV[2] member      ARGV[3] token      ARGV[4] stamp of the lease, as granted
--- ARGV[5]  payload     ARGV[6] flags       ARGV[7] cost_us    ARGV[8] owner (8 bytes)
--- ARGV[9]  ttl_us      ARGV[10] grace_us   ARGV[11] wait_us: how long the entry had been due when the load began
--- ARGV[12] early       ARGV[13] draw: an Exp(1) draw          ARGV[14] keep: "never" | "always" | "while_read"
--- ARGV[15] idle_us     ARGV[16] max_kept   ARGV[17] version   ARGV[18] tokens of the params, "" unless digested
--- ARGV[19] what the loads of an entry with a learned ttl have found, "": its ttl is not learned
--- ARGV[20] lag_us: by how much what the load read from may be behind, 0: it is not
--- ARGV[21] how many of the names that follow only serve the fence (they need no member list)
--- ARGV[22..] names
--- returns  {"stored", now, header (48 bytes; flag UNCHANGED: the result is what was stored), "replaced" | "first"}
+-- ARGV[5]  payload     ARGV[6] flags       ARGV[7] cost_us
+-- ARGV[8]  ttl_us      ARGV[9] grace_us   ARGV[10] wait_us: how long the entry had been due when the load began
+-- ARGV[11] early       ARGV[12] draw: an Exp(1) draw          ARGV[13] keep: "never" | "always" | "while_read"
+-- ARGV[14] idle_us     ARGV[15] max_kept   ARGV[16] version   ARGV[17] tokens of the params, "" unless digested
+-- ARGV[18] what the loads of an entry with a learned ttl have found, "": its ttl is not learned
+-- ARGV[19] lag_us: by how much what the load read from may be behind, 0: it is not
+-- ARGV[20] how many of the names that follow only serve the fence (they need no member list)
+-- ARGV[21..] names
+-- returns  {"stored", now, header (40 bytes; flag UNCHANGED: the result is what was stored), "replaced" | "first"}
 --          | {"refused", now} | {"lost", now}
 -- why      a check in Python and then SET could overwrite what a newer holder wrote, or bring back what was invalidated
 local member, token, payload = ARGV[2], ARGV[3], ARGV[5]
@@ -19,8 +19,8 @@ local flags = tonumber(ARGV[6])
 
 local function pack_header(fresh_until, grace_until, due_at)
   local cost = math.min(65535, math.floor(math.log(1 + tonumber(ARGV[7])) / math.log(2) * 2048 + 0.5))
-  return struct.pack('<BBI2', 193, flags + 64, cost) .. life .. struct.pack('<dd', tonumber(ARGV[4]), now)
-    .. pack_bounds(now, fresh_until, grace_until, due_at) .. ARGV[8]
+  return struct.pack('<BBI2', 193, flags + 128, cost) .. life .. struct.pack('<dd', tonumber(ARGV[4]), now)
+    .. pack_bounds(now, fresh_until, grace_until, due_at)
 end
 
 local stamp = tonumber(ARGV[4])
@@ -41,14 +41,14 @@ end
 
 -- Until when a value may be kept whose load began less than the lag after the newest invalidation: its source may
 -- not have known of that yet, nor of one that was lost with an earlier life. (Stamps may be ahead of the clock.)
-local newest, lag, over = newest_fence(22, #ARGV), tonumber(ARGV[20]), math.huge
+local newest, lag, over = newest_fence(21, #ARGV), tonumber(ARGV[19]), math.huge
 if lag > 0 then
   local changed = math.max(newest, tonumber(redis.call('HGET', root .. 'life', 'since') or 0))
   if stamp < changed + lag then over = math.min(changed, now) + lag end
 end
 
 -- Of what the load found, names may be barred that were not known when the lease was given.
-local barred = is_barred(22, #ARGV)
+local barred = is_barred(21, #ARGV)
 if lease.doomed or barred or newest >= stamp or over <= now then
   redis.call('HDEL', root .. (lease.doomed and 'doomed' or 'leases'), member)
   -- What readers of other processes that began before this load are waiting for; see "handed" in acquire.lua.
@@ -67,7 +67,7 @@ end
 -- Recent waits and costs of the query, for the lead: a high quantile of what was measured, this load among it.
 local recent = root .. 'recent:' .. query
 -- (What a writer puts was not loaded, and costs nothing.)
-if tonumber(ARGV[7]) > 0 then redis.call('LPUSH', recent, ARGV[11] .. ' ' .. ARGV[7]) end
+if tonumber(ARGV[7]) > 0 then redis.call('LPUSH', recent, ARGV[10] .. ' ' .. ARGV[7]) end
 redis.call('LTRIM', recent, 0, 31)
 local waits, costs = {}, {}
 for _, sample in ipairs(redis.call('LRANGE', recent, 0, -1)) do
@@ -82,12 +82,12 @@ local function high(samples)
   return samples[math.ceil(0.9 * #samples)]
 end
 
-local ttl, cost = tonumber(ARGV[9]), tonumber(ARGV[7])
+local ttl, cost = tonumber(ARGV[8]), tonumber(ARGV[7])
 local fresh_until = now + ttl
-local grace_until = fresh_until + tonumber(ARGV[10])
+local grace_until = fresh_until + tonumber(ARGV[9])
 local lead = high(waits) + math.max(cost, high(costs))
 -- warmer/core/due.py says the same in Python, and why.
-local draw = math.floor(tonumber(ARGV[12]) * cost * tonumber(ARGV[13]))
+local draw = math.floor(tonumber(ARGV[11]) * cost * tonumber(ARGV[12]))
 local earliest = now + math.floor(ttl / 2)
 local due_at = math.max(fresh_until - lead - draw, earliest)
 if fresh_until - lead < earliest then
@@ -117,22 +117,22 @@ else
 end
 
 -- Kept warm or not: the index holds every entry of the query, at +inf when nothing is to refresh it by itself.
-local kept, heat = ARGV[14] == 'always', heat_of(member)
-if ARGV[14] == 'while_read' and heat and heat.admitted then kept = now - heat.last_read < heat.idle_us end
+local kept, heat = ARGV[13] == 'always', heat_of(member)
+if ARGV[13] == 'while_read' and heat and heat.admitted then kept = now - heat.last_read < heat.idle_us end
 local score = redis.call('ZSCORE', index, member)
 if kept and (not score or tonumber(score) == math.huge)
-   and redis.call('ZCOUNT', index, '-inf', '(+inf') >= tonumber(ARGV[16]) then
+   and redis.call('ZCOUNT', index, '-inf', '(+inf') >= tonumber(ARGV[15]) then
   kept = false
   redis.call('HINCRBY', root .. 'over', query, 1)
 end
 redis.call('ZADD', index, kept and text(due_at) or '+inf', member)
 redis.call('SADD', root .. 'queries', query)
-redis.call('ZADD', root .. 'versions:' .. query, 'GT', text(grace_until), ARGV[17])
+redis.call('ZADD', root .. 'versions:' .. query, 'GT', text(grace_until), ARGV[16])
 redis.call('ZREMRANGEBYSCORE', root .. 'versions:' .. query, '-inf', text(now - 3600000000))
-if ARGV[18] ~= '' then redis.call('HSET', root .. 'params', member, ARGV[18]) end
-if ARGV[19] ~= '' then redis.call('HSET', root .. 'learned', member, text(now) .. ' ' .. ARGV[19]) end
+if ARGV[17] ~= '' then redis.call('HSET', root .. 'params', member, ARGV[17]) end
+if ARGV[18] ~= '' then redis.call('HSET', root .. 'learned', member, text(now) .. ' ' .. ARGV[18]) end
 
-for i = 22 + tonumber(ARGV[21]), #ARGV do
+for i = 21 + tonumber(ARGV[20]), #ARGV do
   local set = root .. 'members:' .. ARGV[i]
   redis.call('SADD', set, member)
   -- Members whose value has expired go by sampling: each commit looks at two, so at most a third are dead.
@@ -153,7 +153,7 @@ redis.call('ZREM', root .. 'claims', member)
 redis.call('HDEL', root .. 'leases', member)
 redis.call('HDEL', root .. 'failures', member)
 -- Only a message knows its wait: what workers get done is the measure of what is sent to them.
-if tonumber(ARGV[11]) >= 0 then redis.call('INCR', root .. 'settled') end
+if tonumber(ARGV[10]) >= 0 then redis.call('INCR', root .. 'settled') end
 if settle_runs(member, 'done', stamp) then redis.call('ZADD', index, text(now), member) end
 wake(member)
 return {'stored', text(now), header, string.sub(stored, 5, 12) == life and 'replaced' or 'first'}

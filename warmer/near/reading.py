@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmer.core.copying import Copier
 from warmer.core.header import HEADER_SIZE, INVALIDATED, Times
-from warmer.core.payload import front_of
+from warmer.core.payload import front_of, owner_in
 from warmer.driving import Fronts, Steps
 from warmer.entry import Entry
 from warmer.errors import ServerError
@@ -183,7 +183,7 @@ class NearReading(Reading[R]):
             return ABSENT  # type: ignore[no-any-return]
 
     def _seen(self, runtime: Runtime, copy: Copy, args: Args) -> Seen | None:
-        if self._is_foreign(copy.times[7], args):
+        if self._is_foreign(owner_in(copy.times[0], copy.front), args):
             return None
         value = copy.value if copy.value is not AFRESH else self.made(copy)
         if value is ABSENT:
@@ -212,7 +212,7 @@ class NearReading(Reading[R]):
         if codec.immutable:
             return value, None, _as_it_is, weigh(value)
         if not codec.copied or codec.copying_runs_code:
-            seal = self.seal_of(key, times[-1])
+            seal = self.seal_of(key, owner_in(times[0], blob))
             raw = bytes(codec.unpack(times[0] & ~INVALIDATED, blob, HEADER_SIZE, seal))
             if not codec.copied or not codec.is_stored_as(value, raw):
                 return AFRESH, raw, codec.decoder_of(len(raw)), len(raw)

@@ -165,13 +165,12 @@ class Load:
     def _commit(self, loaded: Loaded, flags: int, payload: bytes, digest: bytes) -> bytes:
         """The stored entry; nothing if the commit was refused: the readers get the value all the same."""
         assert self.lease is not None
-        options, query = self.query.options, self.query
+        options = self.query.options
         waits = [reader.wait_us for reader in self.readers if reader.wait_us >= 0]
         try:
             ttl_us, learned = ttl_of(self.runtime.store, self.lease, options, digest)
             what = Commit(
-                payload=payload, flags=flags, cost_us=loaded.cost_us,
-                owner=query.owner_of(self.flight.params), ttl_us=ttl_us,
+                payload=payload, flags=flags, cost_us=loaded.cost_us, ttl_us=ttl_us,
                 grace_us=ttl_us if options.grace_as_ttl else options.grace_us,
                 wait_us=max(waits, default=-1), early=options.early, draw=random.expovariate(1.0),
                 keep=options.keep, idle_us=options.idle_us, max_kept=options.max_kept, learned=learned,
@@ -216,9 +215,7 @@ class Load:
     def _unstored_header(self, loaded: Loaded, flags: int) -> bytes:
         now = self.runtime.store.now_us()
         stamp = float(self.lease.stamp) if self.lease else 0.0
-        return Header(
-            flags, NO_LIFE, stamp, now, 0.0, 0.0, 0.0, loaded.cost_us, self.query.owner_of(self.flight.params)
-        ).pack()
+        return Header(flags, NO_LIFE, stamp, now, 0.0, 0.0, 0.0, loaded.cost_us).pack()
 
     def _timed_out(self) -> Outcome:
         options = self.query.options

@@ -78,7 +78,6 @@ class Commit:
     payload: bytes
     flags: int
     cost_us: int
-    owner: bytes
     ttl_us: int
     grace_us: int
     wait_us: int
@@ -258,7 +257,7 @@ class Store:
             "commit", entry.shard,
             entry.member, lease.token, lease.stamp, what.payload, what.flags,
             min(what.cost_us, 2**32 - 1),
-            what.owner, what.ttl_us, what.grace_us, what.wait_us, repr(what.early), repr(what.draw),
+            what.ttl_us, what.grace_us, what.wait_us, repr(what.early), repr(what.draw),
             what.keep,
             what.idle_us, what.max_kept, escape(entry.version), entry.params if entry.digested else "",
             what.learned, what.lag_us, len(what.fence_only), *what.fence_only, *what.listed,
