@@ -1,8 +1,9 @@
-"""A hit against redis-py's own GET and the decode of the same value, and against other caches."""
+"""A hit against redis-py's own GET and the decode of the same value, against other caches, and the floor."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -10,6 +11,7 @@ import redis
 import redis.asyncio
 
 from benchmarks import kinds, threads
+from benchmarks.floor import bare_socket
 from benchmarks.others import async_ways, sync_ways
 from benchmarks.rounds import (
     ROUNDS,
@@ -47,16 +49,20 @@ def measure(url: str) -> list[Record]:
     cached, others, client = query_on(shop), sync_ways(url), redis.Redis.from_url(url)
     records: list[Record] = []
     for size, count in SIZES.items():
-        client.set(f"bare:{count}:UA", encoded(count))
-        bare = partial(_bare, client, count)
-        ways: dict[str, Callable[[], object]] = {
-            "redis-py get + decode": bare, "warmer": partial(cached, count, "UA")
-        }  # fmt: skip
-        ways |= {name: partial(call, count, "UA") for name, call in others.items()}
-        for call in ways.values():
-            call()
-        medians = interleaved(ways, calls_for(count))
-        records += compared(f"hit, {size}", medians, {"warmer": TARGETS[size]})
+        client.set(key := f"bare:{count}:UA", encoded(count))
+        with bare_socket(url, key) as floor:
+            own: dict[str, Callable[[], object]] = {
+                "redis-py get + decode": partial(_bare, client, count),
+                "warmer": partial(cached, count, "UA"),
+                "bare socket + decode": floor,
+            }
+            ways = own | {name: partial(call, count, "UA") for name, call in others.items()}
+            for call in ways.values():
+                call()
+            medians = interleaved(ways, calls_for(count))
+            records += compared(f"hit, {size}", medians, {"warmer": TARGETS[size]})
+            medians = interleaved(own, calls_for(count), time.process_time)
+            records += compared(f"hit, {size}: processor", medians)
     records += kinds.measure(shop, client, TARGETS["5 KB"])
     small = SIZES["200 B"]
     records += threads.measure(url, partial(cached, small, "UA"), f"bare:{small}:UA")

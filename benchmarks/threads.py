@@ -8,19 +8,17 @@ receive, decode.
 
 from __future__ import annotations
 
-import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from urllib.parse import urlsplit
 
-from benchmarks.rounds import ROUNDS, Record, decode
+from benchmarks.floor import Read, bare_socket
+from benchmarks.rounds import ROUNDS, Record
 
 THREADS, READS = 8, 4000
-Read = Callable[[], object]
 #: Of a thread, until its end.
 Reader = Callable[[], AbstractContextManager[Read]]
 #: Microseconds a read, on the wall and of the processor.
@@ -31,7 +29,7 @@ def measure(url: str, read: Read, key: str) -> list[Record]:
     """The same number of reads by one thread, and by eight together. key: of the same value, stored bare."""
     readers: dict[str, Reader] = {
         "warmer": lambda: nullcontext(read),
-        "bare sockets": partial(_bare, url, key),
+        "bare sockets": partial(bare_socket, url, key),
     }
     rounds: dict[str, list[tuple[Took, Took]]] = {way: [] for way in readers}
     for _ in range(ROUNDS):
@@ -66,18 +64,3 @@ def _together(reader: Reader, threads: int) -> Took:
     for thread in running:
         thread.join()
     return (time.perf_counter() - began) / READS * 1e6, (time.process_time() - cpu) / READS * 1e6
-
-
-@contextmanager
-def _bare(url: str, key: str) -> Iterator[Read]:
-    """Nothing but a socket, for a reply that comes whole."""
-    at, packed, buffer = urlsplit(url), f"GET {key}\r\n".encode(), bytearray(4096)
-    with socket.create_connection((at.hostname, at.port)) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-        def read() -> object:
-            sock.sendall(packed)
-            taken = sock.recv_into(buffer)
-            return decode(memoryview(buffer)[buffer.index(b"\n") + 1 : taken - 2])
-
-        yield read
