@@ -16,10 +16,11 @@ from warmer.errors import (
     WarmerError,
 )
 from warmer.errors.notices import WarmerWarning
+from warmer.handle import Handle
 from warmer.namespace import Warmer
 from warmer.options import adaptive
 from warmer.plans import cron, every
-from warmer.query import AsyncQuery, Handle, Query
+from warmer.query import AsyncQuery, Query
 
 __all__ = [
     # declaring

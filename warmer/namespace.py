@@ -28,13 +28,14 @@ from warmer.errors import (
     show,
 )
 from warmer.errors.notices import WarmerWarning
+from warmer.handle import Handle
 from warmer.near.query import NearAsyncQuery, NearQuery
 from warmer.near.reading import NearReading
 from warmer.options import AdaptiveTtl
 from warmer.outbox.process import Outbox
 from warmer.places import enclosed_differently, place, told
 from warmer.plans import Plan, Trigger, read_rate
-from warmer.query import AsyncQuery, Handle, Query
+from warmer.query import AsyncQuery, Query
 from warmer.reading import Reading
 from warmer.runtime.modes import identity, past
 from warmer.runtime.process import Runtime

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from warmer.core.names import is_owner
 from warmer.entry import Entry
 from warmer.errors import HeadersSent
+from warmer.handle import Handle
 from warmer.http.answer import Dialect, Headers, Request, answer
 from warmer.http.part import Part
 from warmer.http.purging import Purges
-from warmer.query import Handle
 
 R = TypeVar("R")
 

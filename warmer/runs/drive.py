@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from warmer.core.keys import EntryKey, keyspace
 from warmer.core.pace import Rate, Soon
 from warmer.errors import NotAnEntry, ServerError, mask, show
+from warmer.handle import Handle
 from warmer.plans import Plan
-from warmer.query import Handle
 from warmer.runs.records import Counts, Records
 
 if TYPE_CHECKING:

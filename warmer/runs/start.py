@@ -15,8 +15,8 @@ from warmer.runs.run import Progress, Run, progress_of
 from warmer.runtime.process import Runtime
 
 if TYPE_CHECKING:
+    from warmer.handle import Handle
     from warmer.namespace import Warmer
-    from warmer.query import Handle
 
 _CHUNK = 1000
 

@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +24,7 @@ from warmer.found.outcomes import Outcomes
 from warmer.near.near import Near
 from warmer.runtime.blocking import in_loop
 from warmer.runtime.contract import Joint, Loadable, Outcome, Reader, finish
+from warmer.runtime.counts import Counts
 from warmer.runtime.crossing import Crossing
 from warmer.runtime.crowds import Crowds
 from warmer.runtime.flights import Flight
@@ -60,30 +60,6 @@ RESYNC_EVERY_S = 3.0
 FOLLOW_S = 0.002
 # What is beyond that waits for the lease to run out, if there is one.
 MOST_UNANSWERED = 1000
-
-
-class Counts:
-    """What this process has done, by event; exported as metrics."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-        self._watched: dict[str, Callable[[], int]] = {}
-
-    def add(self, event: str, n: int = 1) -> None:
-        """Count an event."""
-        with self._lock:
-            self._counts[event] += n
-
-    def watch(self, event: str, read: Callable[[], int]) -> None:
-        """Have an event that is counted elsewhere, without a lock, among the counts once it has happened."""
-        self._watched[event] = read
-
-    def snapshot(self) -> dict[str, int]:
-        """All counts so far."""
-        watched = {event: n for event, read in self._watched.items() if (n := read())}
-        with self._lock:
-            return dict(self._counts) | watched
 
 
 class Runtime:

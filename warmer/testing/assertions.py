@@ -8,7 +8,8 @@ from typing import Any, ParamSpec, Self, overload
 
 from warmer.core.header import INVALIDATED, Header
 from warmer.core.keyspace import ShardKeys, keyspace
-from warmer.query import Handle, Query
+from warmer.handle import Handle
+from warmer.query import Query
 from warmer.testing.failures import ExpectationFailed
 from warmer.testing.namespaces import namespace_of, reading_of
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
+from warmer.handle import Handle
 from warmer.namespace import Warmer
-from warmer.query import Handle, Query
+from warmer.query import Query
 from warmer.reading import Reading
 from warmer.runtime.modes import Past, past
 from warmer.runtime.process import Runtime

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from warmer.query import Handle, Query
+from warmer.handle import Handle
+from warmer.query import Query
 from warmer.testing.failures import ExpectationFailed
 from warmer.testing.leftovers import remove, temporary_folder
 from warmer.testing.namespaces import namespace_of, reading_of

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from warmer.entry import Entry
-from warmer.query import Handle, Query
+from warmer.handle import Handle
+from warmer.query import Query
 from warmer.testing.namespaces import namespace_of, reading_of, using_server
 
 KEPT_STALE = 10
