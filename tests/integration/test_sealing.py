@@ -97,6 +97,7 @@ def _everything(server: redis.Redis) -> bytes:
         b"set": server.smembers,
         b"zset": lambda key: server.zrange(key, 0, -1, withscores=True),
         b"list": lambda key: server.lrange(key, 0, -1),
+        b"none": lambda key: None,  # gone meanwhile
     }
     found = ((key, reads[server.type(key)](key)) for key in server.scan_iter())
     return repr(list(found)).encode()

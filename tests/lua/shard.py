@@ -150,10 +150,10 @@ class Shard:
         return stamp
 
     def store_earlier_layout(self, subject: Subject = UA) -> None:
-        """An entry as processes of an earlier release store it: a header of 64 bytes, times as doubles."""
+        """An entry as processes of an earlier release store it: another flag, and its owner behind."""
         stamp = self.store(subject)
-        times = (stamp, self.now(), stamp + 300e6, stamp + 600e6, stamp + 290e6)
-        header = struct.pack("<BBH8sdddddI8s", 0xC1, 0, 0, self.life, *times, 1000, bytes(8))
+        times = (stamp, self.now(), 300e6, 600e6, 290e6)
+        header = struct.pack("<BBH8sddfff8s", 0xC1, 0b100_0000, 0, self.life, *times, bytes(8))
         self.redis.set(self.key(f"e:{subject.member}"), header + b"value")
 
     def fail(
