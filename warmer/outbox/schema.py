@@ -20,12 +20,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
+    false,
     func,
     insert,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateTable
 
 #: Holds the tables of Warmer's own and nothing else.
 metadata = MetaData()
@@ -64,6 +68,9 @@ facts = Table(
     Column("value", String(100), nullable=False),
 )
 
+#: Of PostgreSQL's advisory locks, the one of those who create: any number will do.
+_CREATE_LOCK: Final = 7_762_109
+
 _MARKS: Final = "warmer_outbox_marks"
 #: The index of an earlier release, in its place.
 _MARKS_BEFORE: Final = "warmer_outbox_lives"
@@ -76,14 +83,27 @@ Index(_MARKS, outbox.c.namespace, outbox.c.life, outbox.c.stamp)
 def create(connection: Connection) -> bool:
     """Create the tables and their indexes, unless they are there; whether the outbox was not.
 
-    A table of an earlier release gets the column that it lacks: its rows and writers don't notice.
+    A table of an earlier release gets the column that it lacks: its rows and writers don't notice. Of two who
+    create at once, one waits for the other's commit.
     """
+    _wait_for_others(connection)
     missing = not exists(connection)
     metadata.create_all(connection)
     for statement in alterations(connection):
         connection.exec_driver_sql(statement)
     note_fact(connection, IDENTITY, uuid.uuid4().hex)
     return missing
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """Until this transaction is over, nobody else gets past here."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATE_LOCK})
+    elif (
+        connection.dialect.name == "sqlite"
+    ):  # its lock is the writer's, and a statement takes it that writes nothing
+        connection.execute(CreateTable(facts, if_not_exists=True))
+        connection.execute(delete(facts).where(false()), execution_options={"warmer_ours": True})
 
 
 def note_fact(connection: Connection, name: str, value: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from threading import Barrier
 from typing import Any
 
 import psycopg
@@ -101,6 +103,25 @@ def test_a_table_of_an_earlier_release(made: Tracked) -> None:
         assert schema.lacks(connection) == schema.alterations(connection) == ()
     assert made.flights.relay() == 1
     assert _pending(made.engine) == 0
+
+
+def test_the_table_is_created_by_one_of_several_at_once(engine: Engine) -> None:
+    """The others find that it was there: every process of a deployment may create it as it starts."""
+
+    def create(together: Barrier) -> bool:
+        other = create_engine(engine.url, poolclass=NullPool)
+        together.wait(10)
+        with other.begin() as connection:
+            return schema.create(connection)
+
+    for _ in range(3):
+        with engine.begin() as connection:
+            schema.metadata.drop_all(connection)
+        together = Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(create, [together] * 4)) == 1
+        with engine.begin() as connection:
+            assert schema.lacks(connection) == ()
 
 
 def test_how_far_back_the_outbox_is_whole(made: Tracked) -> None:
