@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -13,6 +12,7 @@ import redis.asyncio
 from benchmarks import kinds, threads
 from benchmarks.floor import bare_socket
 from benchmarks.others import async_ways, sync_ways
+from benchmarks.placing import on_one_processor
 from benchmarks.rounds import (
     ROUNDS,
     SIZES,
@@ -30,6 +30,7 @@ from warmer import Query, Warmer
 
 TARGETS = {"200 B": "<= 0.6", "5 KB": "<= 0.75", "200 KB": "<= 1.0"}
 TASKS = 50
+ONE = ", one processor"
 
 
 def query_on(shop: Warmer) -> Query[[int, str], list[Row]]:
@@ -43,7 +44,13 @@ def query_on(shop: Warmer) -> Query[[int, str], list[Row]]:
 
 
 def measure(url: str) -> list[Record]:
-    """Hits from threads."""
+    """Hits from threads: where the kernel puts them, and all on one processor."""
+    records = _hits(url, "")
+    with on_one_processor(url):
+        return records + _hits(url, ONE)
+
+
+def _hits(url: str, where: str) -> list[Record]:
     # What is compared is the path: compressing saves memory, and costs the reader of 5 KB a few microseconds.
     shop = Warmer("bench", redis_url=url, compress_over=1 << 29)
     cached, others, client = query_on(shop), sync_ways(url), redis.Redis.from_url(url)
@@ -51,21 +58,19 @@ def measure(url: str) -> list[Record]:
     for size, count in SIZES.items():
         client.set(key := f"bare:{count}:UA", encoded(count))
         with bare_socket(url, key) as floor:
-            own: dict[str, Callable[[], object]] = {
+            ways: dict[str, Callable[[], object]] = {
                 "redis-py get + decode": partial(_bare, client, count),
                 "warmer": partial(cached, count, "UA"),
                 "bare socket + decode": floor,
             }
-            ways = own | {name: partial(call, count, "UA") for name, call in others.items()}
+            ways |= {name: partial(call, count, "UA") for name, call in others.items()}
             for call in ways.values():
                 call()
             medians = interleaved(ways, calls_for(count))
-            records += compared(f"hit, {size}", medians, {"warmer": TARGETS[size]})
-            medians = interleaved(own, calls_for(count), time.process_time)
-            records += compared(f"hit, {size}: processor", medians)
-    records += kinds.measure(shop, client, TARGETS["5 KB"])
+            records += compared(f"hit, {size}{where}", medians, {"warmer": TARGETS[size]})
+    records += kinds.measure(shop, client, where, TARGETS["5 KB"])
     small = SIZES["200 B"]
-    records += threads.measure(url, partial(cached, small, "UA"), f"bare:{small}:UA")
+    records += threads.measure(url, partial(cached, small, "UA"), f"bare:{small}:UA", where)
     shop.close()
     client.close()
     return records
@@ -76,13 +81,19 @@ def _bare(client: redis.Redis, count: int) -> list[Row]:
 
 
 def measure_async(url: str) -> list[Record]:
-    """Hits from tasks: one after another, and 50 at once."""
-    records = asyncio.run(_async(url, "asyncio"))
+    """Hits from tasks, one after another and 50 at once: where the kernel puts them, and on one processor."""
+    records = _async_hits(url, "")
+    with on_one_processor(url):
+        return records + _async_hits(url, ONE)
+
+
+def _async_hits(url: str, where: str) -> list[Record]:
+    records = asyncio.run(_async(url, f"asyncio{where}"))
     try:
         import uvloop
     except ImportError:
         return records
-    return records + uvloop.run(_async(url, "uvloop", ("200 B",)))
+    return records + uvloop.run(_async(url, f"uvloop{where}", ("200 B",)))
 
 
 async def _async(url: str, loop: str, sizes: tuple[str, ...] = tuple(SIZES)) -> list[Record]:

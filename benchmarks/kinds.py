@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Struct(msgspec.Struct, frozen=True):
     delay: float
 
 
-def measure(shop: Warmer, client: redis.Redis, target: str) -> list[Record]:
+def measure(shop: Warmer, client: redis.Redis, where: str, target: str) -> list[Record]:
     """Hits by type of row, all in the same rounds; each pair has its own ratio."""
     count, ways = SIZES["5 KB"], dict[str, Callable[[], object]]()
     client.set("bare:kinds", encoded(count))
@@ -45,12 +44,10 @@ def measure(shop: Warmer, client: redis.Redis, target: str) -> list[Record]:
         ways[f"redis-py, {kind}"] = partial(_bare, client, _decoder(row))
         ways[f"warmer, {kind}"] = partial(query, count)
     records: list[Record] = []
-    clocks = {"": (time.perf_counter, target), ": processor": (time.thread_time, "")}
-    for suffix, (clock, aim) in clocks.items():
-        medians = interleaved(ways, calls_for(count), clock)
-        for kind in kinds:
-            pair = {way: medians[way] for way in (f"redis-py, {kind}", f"warmer, {kind}")}
-            records += compared(f"hit, 5 KB, by type of row{suffix}", pair, {f"warmer, {kind}": aim})
+    medians = interleaved(ways, calls_for(count))
+    for kind in kinds:
+        pair = {way: medians[way] for way in (f"redis-py, {kind}", f"warmer, {kind}")}
+        records += compared(f"hit, 5 KB, by type of row{where}", pair, {f"warmer, {kind}": target})
     return records
 
 

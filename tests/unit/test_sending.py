@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -82,17 +84,35 @@ def test_an_error_is_the_sockets(pair: Pair) -> None:
         send_at_once(ours, b"PING")
 
 
-def test_without_it_the_socket_sends(pair: Pair) -> None:
-    """Not every Python can call the system."""
-    ours, theirs = pair
-    sending_with(None)(ours, b"PING")
-    assert _receive(theirs, 4) == b"PING"
+def test_the_socket_sends_where_a_python_can_not_call_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor has every system a send that does not wait."""
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    assert system_send() is None
+    monkeypatch.undo()
+    monkeypatch.delattr(socket, "MSG_DONTWAIT")
+    assert system_send() is None
 
 
-def test_it_is_there() -> None:
-    """Where the tests run, it is what is used; TLS sends by itself."""
-    assert system_send() is not None
+@pytest.fixture
+def processors() -> Iterator[set[int]]:
+    """Those that this thread may run on, and may again after the test."""
+    before = os.sched_getaffinity(0)
+    yield before
+    os.sched_setaffinity(0, before)
+
+
+def test_on_one_processor_the_socket_sends(processors: set[int]) -> None:
+    """The server could not answer while the interpreter is kept."""
     with socket.socket() as plain:
-        assert sender_of(plain) is send_at_once
-        with ssl.create_default_context().wrap_socket(plain, server_hostname="localhost") as sealed:
-            assert sender_of(sealed) is ssl.SSLSocket.sendall
+        if len(processors) > 1:
+            assert sender_of(plain) is send_at_once
+        os.sched_setaffinity(0, {min(processors)})
+        assert sender_of(plain) is socket.socket.sendall
+
+
+def test_tls_sends_by_itself() -> None:
+    """What it sends is not what it is given; where the tests run, nothing else does."""
+    assert system_send() is not None
+    tls = ssl.create_default_context()
+    with socket.socket() as plain, tls.wrap_socket(plain, server_hostname="localhost") as sealed:
+        assert sender_of(sealed) is ssl.SSLSocket.sendall

@@ -1,12 +1,17 @@
-"""Sending a command without letting go of the interpreter.
+"""Sending a command without letting go of the interpreter, where that pays.
 
-A socket's own `send` lets other threads have the interpreter for the few microseconds that it takes, and then
-waits behind all of them, only to let go of it again for the reply. Where eight threads read, that is a third
-of what a read costs. This one never waits: what the kernel does not take at once is sent in the usual way.
+A socket's own `send` lets other threads have the interpreter for the few microseconds that it takes, and
+then waits behind all of them, only to let go of it again for the reply. With eight threads on two
+processors that is a sixth to a third of what a read costs. This one never waits: what the kernel does not
+take at once is sent in the usual way.
+
+On one processor it is the other way round: the server runs as soon as it has a command, so whom it answers is
+woken while the interpreter is kept, and goes back to sleep. Reads of eight threads take 1.4 times as long.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -20,14 +25,13 @@ SHORT_BYTES: Final = 4096
 
 
 def sender_of(sock: socket.socket) -> SendAll:
-    """What sends all of a command on sockets of this kind. TLS sends by itself."""
-    return send_at_once if type(sock) is socket.socket else type(sock).sendall
+    """What sends all of a command on sockets of this kind, from here. TLS sends by itself."""
+    plain = type(sock) is socket.socket
+    return send_at_once if plain and _processors() > 1 else type(sock).sendall
 
 
-def sending_with(send: SystemSend | None) -> SendAll:
+def sending_with(send: SystemSend) -> SendAll:
     """`socket.sendall`, by this call as far as it takes what it is given."""
-    if send is None:
-        return lambda sock, packed: sock.sendall(packed)
     at_once = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)  # Python ignores the signal, too
 
     def send_all(sock: socket.socket, packed: bytes) -> None:
@@ -54,4 +58,10 @@ def system_send() -> SystemSend | None:
     return send
 
 
-send_at_once = sending_with(system_send())
+def _processors() -> int:
+    """How many this thread may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_system_send = system_send()
+send_at_once: Final[SendAll] = sending_with(_system_send) if _system_send else socket.socket.sendall
