@@ -12,7 +12,7 @@ import redis.asyncio
 from benchmarks import kinds, threads
 from benchmarks.floor import bare_socket
 from benchmarks.others import async_ways, sync_ways
-from benchmarks.placing import on_one_processor
+from benchmarks.placing import CAN_PLACE, on_one_processor
 from benchmarks.rounds import (
     ROUNDS,
     SIZES,
@@ -46,6 +46,8 @@ def query_on(shop: Warmer) -> Query[[int, str], list[Row]]:
 def measure(url: str) -> list[Record]:
     """Hits from threads: where the kernel puts them, and all on one processor."""
     records = _hits(url, "")
+    if not CAN_PLACE:
+        return records
     with on_one_processor(url):
         return records + _hits(url, ONE)
 
@@ -83,6 +85,8 @@ def _bare(client: redis.Redis, count: int) -> list[Row]:
 def measure_async(url: str) -> list[Record]:
     """Hits from tasks, one after another and 50 at once: where the kernel puts them, and on one processor."""
     records = _async_hits(url, "")
+    if not CAN_PLACE:
+        return records
     with on_one_processor(url):
         return records + _async_hits(url, ONE)
 

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 
 import redis
 
+#: Not every system lets a program choose.
+CAN_PLACE = hasattr(os, "sched_setaffinity")
+
 
 @contextmanager
 def on_one_processor(url: str) -> Iterator[None]:
