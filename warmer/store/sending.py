@@ -2,7 +2,7 @@
 
 A socket's own `send` lets other threads have the interpreter for the few microseconds that it takes, and
 then waits behind all of them, only to let go of it again for the reply. With eight threads on two
-processors that is a sixth to a third of what a read costs. This one never waits: what the kernel does not
+processors that is a tenth to a sixth of what a read costs. This one never waits: what the kernel does not
 take at once is sent in the usual way.
 
 On one processor it is the other way round: the server runs as soon as it has a command, so whom it answers is
