@@ -30,7 +30,6 @@ from warmer import Query, Warmer
 
 TARGETS = {"200 B": "<= 0.6", "5 KB": "<= 0.75", "200 KB": "<= 1.0"}
 TASKS = 50
-ONE = ", one processor"
 
 
 def query_on(shop: Warmer) -> Query[[int, str], list[Row]]:
@@ -45,11 +44,7 @@ def query_on(shop: Warmer) -> Query[[int, str], list[Row]]:
 
 def measure(url: str) -> list[Record]:
     """Hits from threads: where the kernel puts them, and all on one processor."""
-    records = _hits(url, "")
-    if not CAN_PLACE:
-        return records
-    with on_one_processor(url):
-        return records + _hits(url, ONE)
+    return _in_both_places(_hits, url)
 
 
 def _hits(url: str, where: str) -> list[Record]:
@@ -84,11 +79,7 @@ def _bare(client: redis.Redis, count: int) -> list[Row]:
 
 def measure_async(url: str) -> list[Record]:
     """Hits from tasks, one after another and 50 at once: where the kernel puts them, and on one processor."""
-    records = _async_hits(url, "")
-    if not CAN_PLACE:
-        return records
-    with on_one_processor(url):
-        return records + _async_hits(url, ONE)
+    return _in_both_places(_async_hits, url)
 
 
 def _async_hits(url: str, where: str) -> list[Record]:
@@ -127,6 +118,14 @@ async def _async(url: str, loop: str, sizes: tuple[str, ...] = tuple(SIZES)) -> 
         records += compared(f"async hit, 200 B, {TASKS} at once, {loop}", a_read, {"warmer": "<= 0.25"})
     shop.close()
     await client.aclose()
+    return records
+
+
+def _in_both_places(hits: Callable[[str, str], list[Record]], url: str) -> list[Record]:
+    records = hits(url, "")
+    if CAN_PLACE:
+        with on_one_processor(url):
+            records += hits(url, ", one processor")
     return records
 
 

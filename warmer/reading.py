@@ -261,7 +261,7 @@ class Reading(Generic[R]):
             value = self._open(runtime, key, args, outcome.blob, header.flags, header.stamp)
             if type(value) is Missed:
                 return value
-            if self._shares and not header.flags & OWNED:
+            if self._shares:
                 outcome.opened = (value,)
         now = runtime.store.now_us()
         age_s = max(0.0, (now - header.stored_at) / 1e6)

@@ -123,6 +123,25 @@ def test_a_value_with_another_owner_is_a_miss(flights: Warmer, namespace: str, r
     earlier.close()
 
 
+def test_a_value_with_an_owner_is_not_everybodys(flights: Warmer, namespace: str, redis_url: str) -> None:
+    """Nor the other way round: what was stored as private, before or in another process, is for its owner."""
+    earlier = Warmer(namespace, redis_url=redis_url)
+
+    @earlier.cached(ttl=60, name="orders", version="1", scope="user_id")
+    def private(user_id: int) -> int:
+        return user_id
+
+    @flights.cached(ttl=60, name="orders", version="1", scope=PUBLIC)
+    def public(user_id: int) -> int:
+        return -1
+
+    assert private(7) == 7
+    assert public.bind(7).entry() is None
+    assert public(7) == -1
+    assert flights.runtime().counts.snapshot()["foreign_entries"] >= 1
+    earlier.close()
+
+
 def test_a_value_of_another_owner_is_not_taken_from_a_load_either(
     flights: Warmer, namespace: str, redis_url: str, start: Callable[..., Future[Any]]
 ) -> None:

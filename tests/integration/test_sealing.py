@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from struct import pack
 from typing import Any
 from zlib import crc32
@@ -14,6 +15,7 @@ import pytest
 import redis
 
 from tests.board import Gate, value_of
+from tests.near_board import keep_near
 from tests.seal_keys import KEY, OTHER_KEY
 from warmer import LoadFailed, Query, Warmer
 from warmer.core.header import DIGESTED, HEADER_SIZE, NAMED, OWNED
@@ -279,6 +281,26 @@ def test_near_copies_of_sealed_entries_are_open(open_accounts: Open) -> None:
     assert accounts.loads == 1
     with accounts.flights.identity(user_id=2), pytest.raises(IdentityRefused):
         accounts.orders(1)
+
+
+@dataclass(kw_only=True)
+class Order:
+    """Nothing but decoding makes another of these, so a copy is its bytes."""
+
+    number: int
+
+
+def test_near_copies_of_what_is_decoded_for_each_reader_are_open(open_accounts: Open) -> None:
+    """Their bytes are opened once, when they are kept."""
+    flights = open_accounts().flights
+
+    @flights.cached(ttl=60, near=5, name="decoded", scope="user_id")
+    def decoded(user_id: int) -> list[Order]:
+        return [Order(number=user_id)]
+
+    near = keep_near(flights, lambda: decoded(1))
+    assert type(near.live[decoded.bind(1).key.encode()].source) is bytes
+    assert decoded(1) == [Order(number=1)]
 
 
 def test_sealed_entries_can_be_verified(accounts: Accounts) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import ssl
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ def test_what_the_kernel_does_not_take_at_once_is_sent_as_it_does(pair: Pair) ->
         while True:
             filled += ours.send(b"x" * 1000)
     ours.setblocking(True)
+    # One that waited would keep the interpreter from everybody, this test among them.
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
     packed = bytes(n % 251 for n in range(SHORT_BYTES))
     sender = threading.Thread(target=send_at_once, args=(ours, packed))
     sender.start()
@@ -64,7 +67,8 @@ def test_the_rest_is_sent_by_the_socket(pair: Pair, taken: int) -> None:
     """However much of it was taken."""
     ours, theirs = pair
 
-    def some(_fd: int, packed: bytes, _size: int, _flags: int) -> int:
+    def some(_fd: int, packed: bytes, _size: int, flags: int) -> int:
+        assert flags & socket.MSG_DONTWAIT
         if taken > 0:
             ours.sendall(packed[:taken])
         return taken
